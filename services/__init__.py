@@ -1,0 +1,1 @@
+"""One package per service. They meet only in `proto/`; none imports another."""
