@@ -1,0 +1,1 @@
+"""The commands that people type: `chronos` runs a mesh, `chronosctl` talks to one."""

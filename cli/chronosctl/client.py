@@ -1,0 +1,123 @@
+"""The REST API, as calls that return decoded JSON."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from cli.chronosctl.errors import CommandError, ErrorAnswer, RefusedError, UnreachableError
+from cli.chronosctl.settings import Connection, is_loopback
+
+Json = dict[str, Any]
+Pause = Callable[[timedelta], None]
+PAGE_SIZE = 500
+CALL_TIMEOUT = timedelta(seconds=30)
+# The server sends something at least every 15 s; a watch that is silent for longer was cut.
+WATCH_TIMEOUT = timedelta(seconds=40)
+MOST_TRIES = 6
+LONGEST_PAUSE = timedelta(seconds=10)
+
+
+class ApiClient:
+    """One server, one caller, one namespace. Waits and repeats what the edge refused as too fast (429)."""
+
+    def __init__(self, http: httpx.Client, target: Connection, pause: Pause) -> None:
+        self._http = http
+        self._target = target
+        self.pause = pause
+
+    def path(self, *parts: str) -> str:
+        """The path of a resource in the chosen namespace: `path("jobs", "a")` is `/api/v1/jobs/a`."""
+        namespace = self._target.namespace
+        scope = ("namespaces", namespace) if namespace else ()
+        return "/api/v1/" + "/".join(quote(part, safe="") for part in (*scope, *parts))
+
+    def call(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Json | None = None) -> Json:
+        """Makes a call and returns the decoded answer. Raises UnreachableError or RefusedError."""
+        response = self._send(method, path, query or {}, body)
+        if response.is_success:
+            return _decoded(response)
+        raise RefusedError(ErrorAnswer.of(response))
+
+    def pages(self, path: str, key: str, query: Mapping[str, Any], limit: int | None) -> Iterator[Json]:
+        """The items of a list, page after page, at most `limit` of them."""
+        token = ""
+        count = 0
+        while limit is None or count < limit:
+            size = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - count)
+            page = self.call(
+                "GET", path, query={**query, "page_size": size, **({"page_token": token} if token else {})}
+            )
+            yield from page.get(key, ())
+            count += len(page.get(key, ()))
+            token = page.get("next_page_token", "")
+            if not token:
+                return
+
+    @contextmanager
+    def lines(self, path: str, query: Mapping[str, str]) -> Iterator[Iterator[Json]]:
+        """Opens a stream of JSON objects, one a line. Raises UnreachableError or RefusedError, also while read."""
+        timeout = httpx.Timeout(CALL_TIMEOUT.total_seconds(), read=WATCH_TIMEOUT.total_seconds())
+        try:
+            with self._http.stream("GET", path, params=dict(query), timeout=timeout) as response:
+                if not response.is_success:
+                    response.read()
+                    raise RefusedError(ErrorAnswer.of(response))
+                yield _objects(response)
+        except httpx.TransportError as error:
+            raise UnreachableError(self._target.server, error) from error
+
+    def _send(self, method: str, path: str, query: Mapping[str, Any], body: Json | None) -> httpx.Response:
+        for attempt in range(1, MOST_TRIES + 1):
+            try:
+                response = self._http.request(method, path, params=dict(query), json=body)
+            except httpx.TransportError as error:
+                raise UnreachableError(self._target.server, error) from error
+            if response.status_code != httpx.codes.TOO_MANY_REQUESTS or attempt == MOST_TRIES:
+                break
+            self.pause(_retry_after(response))
+        return response
+
+
+@contextmanager
+def open_client(target: Connection, pause: Pause, transport: httpx.BaseTransport | None = None) -> Iterator[ApiClient]:
+    """A client whose connections are closed at the end."""
+    key = target.api_key.get_secret_value()
+    headers = {"User-Agent": "chronosctl", **({"X-API-Key": key} if key else {})}
+    timeout = CALL_TIMEOUT.total_seconds()
+    through_proxy = not is_loopback(target.server)
+    with httpx.Client(
+        base_url=target.server, headers=headers, timeout=timeout, transport=transport, trust_env=through_proxy
+    ) as http:
+        yield ApiClient(http, target, pause)
+
+
+def _objects(response: httpx.Response) -> Iterator[Json]:
+    for line in response.iter_lines():
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise httpx.RemoteProtocolError("the stream was cut within a line") from error
+
+
+def _decoded(response: httpx.Response) -> Json:
+    try:
+        decoded = response.json()
+    except ValueError:
+        decoded = None
+    if not isinstance(decoded, dict):
+        raise CommandError(f"{response.url} did not answer in JSON; is it the address of a Chronos edge?")
+    return decoded
+
+
+def _retry_after(response: httpx.Response) -> timedelta:
+    try:
+        asked = timedelta(seconds=float(response.headers.get("Retry-After", "1")))
+    except (ValueError, OverflowError):
+        asked = timedelta(seconds=1)
+    return min(max(asked, timedelta(milliseconds=100)), LONGEST_PAUSE)

@@ -1,0 +1,1 @@
+"""How Chronos is put to work: the edge's configuration, images, manifests."""

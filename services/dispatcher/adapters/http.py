@@ -1,0 +1,114 @@
+"""HTTP requests through pyreqwest (Rust's reqwest): pooled connections, no redirects, bounded answers."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import BuilderError, PyreqwestError
+from pyreqwest.response import Response
+
+from services.dispatcher.adapters.http_errors import Endpoint, describe_error, describe_timeout
+from services.dispatcher.domain.outcome import Answer, Failure, FailureKind
+from services.dispatcher.domain.request import Request
+
+IDLE_CONNECTION_LIFETIME = timedelta(seconds=30)
+
+
+class Clients(Protocol):
+    """Where the client for a request comes from."""
+
+    async def find(self, endpoint: Endpoint) -> Client | Failure:
+        """A client whose connections to that endpoint are allowed, or why there is none."""
+
+    async def close(self) -> None:
+        """Closes all connections."""
+
+
+class SharedClient:
+    """One client for all endpoints: whatever an endpoint's name means to the system is allowed."""
+
+    def __init__(self, builder: ClientBuilder) -> None:
+        self._client = builder.build()
+
+    async def find(self, endpoint: Endpoint) -> Client | Failure:
+        """See Clients."""
+        del endpoint
+        return self._client
+
+    async def close(self) -> None:
+        """See Clients."""
+        await self._client.close()
+
+
+class HttpSender:
+    """Sends requests. The timeout covers everything: looking the name up, connecting, and the answer with its body."""
+
+    def __init__(self, clients: Clients, *, max_response_bytes: int) -> None:
+        self._clients = clients
+        self._limit = max_response_bytes
+
+    async def send(self, request: Request) -> Answer | Failure:
+        """See Sender."""
+        try:
+            endpoint = Endpoint.of(request.url)
+        except ValueError as error:
+            return Failure(kind=FailureKind.INVALID, error=f"the URL is not valid: {error}")
+        try:
+            async with asyncio.timeout(request.timeout.total_seconds()):
+                client = await self._clients.find(endpoint)
+                return client if isinstance(client, Failure) else await self._exchange(client, request)
+        except TimeoutError:
+            return describe_timeout(request.timeout)
+        except (BuilderError, ValueError) as error:
+            return Failure(kind=FailureKind.INVALID, error=f"the request cannot be built: {error}")
+        except PyreqwestError as error:
+            return describe_error(error, endpoint)
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._clients.close()
+
+    async def _exchange(self, client: Client, request: Request) -> Answer:
+        builder = client.request(request.method, request.url).headers(request.headers)
+        if request.body is not None:
+            builder = builder.body_bytes(request.body)
+        # Leaving the block closes the connection if the body was not read to its end, so that no receiver can keep
+        # sending; a connection whose answer was read whole goes back to the pool.
+        async with builder.streamed_read_buffer_limit(self._limit + 1).build_streamed() as response:
+            return await self._read(response)
+
+    async def _read(self, response: Response) -> Answer:
+        read = await response.body_reader.read(self._limit + 1)
+        body = bytes(read) if read is not None else b""
+        is_truncated = len(body) > self._limit
+        return Answer(
+            status_code=response.status,
+            body=body[: self._limit] if is_truncated else body,
+            is_truncated=is_truncated,
+            retry_after=response.get_header("retry-after") or "",
+            location=response.get_header("location") or "",
+        )
+
+
+def client_builder(*, max_idle_per_host: int, ca_file: str = "") -> ClientBuilder:
+    """How every client is set up. `ca_file` names a PEM file with authorities to trust beside the system's.
+
+    Proxies of the environment are not used: they would decide where a request goes after it was checked. Answers come
+    as they are, since a small compressed one may be a huge one.
+    """
+    builder = (
+        ClientBuilder()
+        .follow_redirects(False)
+        .referer(False)
+        .no_proxy()
+        .gzip(False)
+        .brotli(False)
+        .zstd(False)
+        .deflate(False)
+        .pool_idle_timeout(IDLE_CONNECTION_LIFETIME)
+        .pool_max_idle_per_host(max_idle_per_host)
+        .tcp_keepalive(IDLE_CONNECTION_LIFETIME)
+    )
+    return builder.add_root_certificate_pem(Path(ca_file).read_bytes()) if ca_file else builder

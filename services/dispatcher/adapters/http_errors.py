@@ -1,0 +1,87 @@
+"""What goes wrong with HTTP requests, in words for the owner of a job."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+
+from pyreqwest.exceptions import BodyDecodeError, DecodeError, DetailedPyreqwestError, PyreqwestError
+from pyreqwest.http import Url
+
+from libs.durations import format_duration
+from services.dispatcher.domain.outcome import Failure, FailureKind
+
+CERTIFICATE = "invalid peer certificate: "
+CERTIFICATE_REASONS = (
+    (re.compile("UnknownIssuer|CaUsedAsEndEntity"), "its issuer is unknown"),
+    (re.compile("certificate expired|^Expired"), "it has expired"),
+    (re.compile("not valid yet|NotValidYet"), "it is not valid yet"),
+    (re.compile("not valid for name|NotValidForName"), "it is for another name"),
+    (re.compile("Revoked"), "it was revoked"),
+)
+CLOSED = ("connection closed before message completed", "Connection reset by peer", "Broken pipe", "unexpected EOF")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a URL leads: the host as the HTTP client understands it, and the port."""
+
+    host: str
+    port: int
+
+    @classmethod
+    @lru_cache(maxsize=4096)
+    def of(cls, url: str) -> "Endpoint":
+        """Reads an absolute http or https URL. Raises ValueError with the reason."""
+        parsed = Url(url)
+        if parsed.scheme not in ("http", "https") or not parsed.host_str:
+            raise ValueError("it must begin with http:// or https:// and name a host")
+        return cls(parsed.host_str, parsed.port_or_known_default or 0)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def describe_timeout(timeout: timedelta) -> Failure:
+    """The endpoint was too slow."""
+    return Failure(kind=FailureKind.TIMEOUT, error=f"timed out after {format_duration(timeout)}")
+
+
+def describe_error(error: PyreqwestError, endpoint: Endpoint) -> Failure:
+    """What an error of the client means."""
+    causes = _causes(error)
+    text = "; ".join(causes) or error.message
+    if "dns error" in causes:
+        return Failure(kind=FailureKind.NAME, error=f"name {endpoint.host} does not resolve")
+    if "Connection refused" in text:
+        return Failure(kind=FailureKind.CONNECT, error=f"connection refused by {endpoint}")
+    if CERTIFICATE in text:
+        return _certificate(text.partition(CERTIFICATE)[2], endpoint)
+    if "received corrupt message" in text:
+        return Failure(kind=FailureKind.TLS, error=f"TLS: {endpoint} does not speak TLS; is it http:// rather?")
+    if "received fatal alert" in text:
+        alert = text.partition("received fatal alert: ")[2]
+        return Failure(kind=FailureKind.TLS, error=f"TLS: {endpoint} refused the handshake ({alert})")
+    if isinstance(error, BodyDecodeError):
+        return Failure(kind=FailureKind.BROKEN, error=f"the answer of {endpoint} broke off: {_last(causes, error)}")
+    if isinstance(error, DecodeError):
+        return Failure(kind=FailureKind.BROKEN, error=f"{endpoint} did not answer in HTTP: {_last(causes, error)}")
+    if any(sign in text for sign in CLOSED):
+        return Failure(kind=FailureKind.BROKEN, error=f"connection closed by {endpoint} before it answered")
+    return Failure(kind=FailureKind.CONNECT, error=f"no connection to {endpoint}: {_last(causes, error)}")
+
+
+def _certificate(reason: str, endpoint: Endpoint) -> Failure:
+    for pattern, words in CERTIFICATE_REASONS:
+        if pattern.search(reason):
+            return Failure(kind=FailureKind.CERTIFICATE, error=f"TLS: the certificate of {endpoint}: {words}")
+    return Failure(kind=FailureKind.CERTIFICATE, error=f"TLS: the certificate of {endpoint} is not valid: {reason}")
+
+
+def _causes(error: PyreqwestError) -> list[str]:
+    causes = error.details["causes"] if isinstance(error, DetailedPyreqwestError) else None
+    return [cause["message"] for cause in causes or ()]
+
+
+def _last(causes: list[str], error: PyreqwestError) -> str:
+    return re.sub(r" \(os error \d+\)$", "", causes[-1] if causes else error.message)

@@ -1,0 +1,73 @@
+"""Puts the dispatcher together."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+
+from chronos.dispatcher.v1 import delivery_service_pb2
+from chronos.dispatcher.v1.delivery_service_pb2_grpc import add_DeliveryServiceServicer_to_server
+
+from libs.clock import Clock
+from libs.mesh import open_node
+from libs.process import App
+from services.dispatcher.adapters.checked_clients import CheckedClients
+from services.dispatcher.adapters.http import Clients, HttpSender, SharedClient, client_builder
+from services.dispatcher.adapters.ledger import GrpcLedger
+from services.dispatcher.dispatch import Dispatch
+from services.dispatcher.domain.addresses import AddressPolicy, parse_networks
+from services.dispatcher.servicer import DeliveryServicer
+from services.dispatcher.settings import DispatcherSettings
+
+SERVICE = delivery_service_pb2.DESCRIPTOR.services_by_name["DeliveryService"].full_name
+STOP_GRACE = timedelta(seconds=1)
+
+
+@asynccontextmanager
+async def open_app(settings: DispatcherSettings) -> AsyncIterator[App]:
+    """The dispatcher, ready to start."""
+    dice = random.Random()
+    async with open_node("dispatcher", settings) as node:
+        histories = node.watch("history")
+        sender = HttpSender(make_clients(settings, node.clock), max_response_bytes=settings.max_response_bytes)
+        dispatch = Dispatch(
+            settings,
+            sender=sender,
+            ledger=GrpcLedger(lambda: [member.address for member in histories.members.values()], node.channel, dice),
+            clock=node.clock,
+            dice=dice,
+            user_agent=f"Chronos/{node.member.version}",
+        )
+        dispatch.measure()
+        servicer = DeliveryServicer(
+            dispatch.streams,
+            dispatch.intake,
+            node.clock,
+            interval=settings.event_interval,
+            has_room=lambda: dispatch.has_room,
+        )
+        server = node.server([(add_DeliveryServiceServicer_to_server, servicer, SERVICE)])
+
+        async def drain() -> None:
+            await node.membership.withdraw()
+            await dispatch.drain()
+            await server.drain(STOP_GRACE)
+
+        loops = {**node.loops, **dispatch.loops, "histories": histories.run, "streams": servicer.run}
+        yield App(start=lambda: node.start(server), loops=loops, drain=drain)
+        await sender.close()
+
+
+def make_clients(settings: DispatcherSettings, clock: Clock) -> Clients:
+    """Clients that keep to the policy about private addresses."""
+    new_builder = partial(client_builder, max_idle_per_host=settings.max_in_flight, ca_file=settings.ca_file)
+    if settings.allow_private_addresses:
+        return SharedClient(new_builder())
+    return CheckedClients(
+        AddressPolicy(allowed_networks=parse_networks(settings.allowed_networks)),
+        new_builder,
+        clock,
+        lifetime=settings.name_lifetime,
+        limit=settings.max_pinned_names,
+    )

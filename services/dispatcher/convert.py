@@ -1,0 +1,215 @@
+"""Domain from and to protobuf."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from chronos.dispatcher.v1 import delivery_service_pb2 as delivery_pb2
+from chronos.history.v1 import execution_pb2, ledger_service_pb2
+from chronos.scheduler.v1 import job_pb2, target_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.dispatcher.deliveries import Held
+from services.dispatcher.domain import trace
+from services.dispatcher.domain.backoff import RetryPolicy
+from services.dispatcher.domain.event import Event, EventKind
+from services.dispatcher.domain.execution import Attempt, Cause, Delivery, Status
+from services.dispatcher.domain.plan import DEFAULT_TIMEOUT, Plan
+from services.dispatcher.domain.request import (
+    BasicCredentials,
+    BearerCredentials,
+    Credentials,
+    KeyCredentials,
+    Webhook,
+    compile_request,
+)
+from services.dispatcher.streams import News
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SHORTEST = timedelta(milliseconds=1)
+STATUSES = {
+    Status.RUNNING: execution_pb2.Execution.RUNNING,
+    Status.SUCCESS: execution_pb2.Execution.SUCCESS,
+    Status.FAILED: execution_pb2.Execution.FAILED,
+    Status.TIMED_OUT: execution_pb2.Execution.TIMED_OUT,
+}
+CAUSES = {
+    Cause.UNSPECIFIED: execution_pb2.Execution.CAUSE_UNSPECIFIED,
+    Cause.SCHEDULE: execution_pb2.Execution.SCHEDULE,
+    Cause.MANUAL: execution_pb2.Execution.MANUAL,
+}
+CAUSES_BY_NUMBER = {number: cause for cause, number in CAUSES.items()}
+KINDS = {
+    EventKind.RECORDED: delivery_pb2.DeliveryEvent.RECORDED,
+    EventKind.FINISHED: delivery_pb2.DeliveryEvent.FINISHED,
+    EventKind.RETURNED: delivery_pb2.DeliveryEvent.RETURNED,
+    EventKind.STALE: delivery_pb2.DeliveryEvent.STALE,
+    EventKind.HELD: delivery_pb2.DeliveryEvent.HELD,
+    EventKind.UNKNOWN: delivery_pb2.DeliveryEvent.UNKNOWN,
+}
+
+
+def read_plan(job: job_pb2.Job, *, user_agent: str) -> Plan:
+    """How to deliver this version of a job."""
+    is_webhook = job.WhichOneof("target") == "webhook"
+    webhook = job.webhook
+    return Plan(
+        namespace=job.namespace,
+        job_id=job.id,
+        job_uid=job.uid,
+        job_name=job.name,
+        job_version=job.version,
+        request=(
+            compile_request(_webhook(webhook), timeout=_timeout(job), user_agent=user_agent) if is_webhook else None
+        ),
+        success_codes=frozenset(webhook.success_codes),
+        retry_policy=_retry_policy(job.retry_policy),
+        error="" if is_webhook else "the job has no target that this dispatcher can deliver to",
+    )
+
+
+def read_delivery(message: delivery_pb2.Delivery, plan: Plan) -> Delivery:
+    """An execution as a scheduler hands it over."""
+    return Delivery(
+        execution_id=message.execution_id,
+        plan=plan,
+        scheduled_time=_moment(message.scheduled_time),
+        cause=CAUSES_BY_NUMBER.get(message.cause, Cause.UNSPECIFIED),
+        delivery=message.delivery,
+        shard=message.shard,
+        epoch=message.epoch,
+        traceparent=message.traceparent,
+    )
+
+
+def read_attempts(messages: Sequence[execution_pb2.Attempt]) -> tuple[Attempt, ...]:
+    """Attempts that earlier deliveries made."""
+    return tuple(
+        Attempt(
+            number=message.number,
+            started_at=_moment(message.started_at),
+            duration=_span(message.duration),
+            status_code=message.status_code,
+            error=message.error,
+            retry_at=_moment(message.retry_at) if message.HasField("retry_at") else None,
+        )
+        for message in messages
+    )
+
+
+def write_news(news: News) -> delivery_pb2.DeliverResponse:
+    """A message to a scheduler."""
+    return delivery_pb2.DeliverResponse(
+        credit=news.credit, events=[_event(event) for event in news.events], is_draining=news.is_draining
+    )
+
+
+def write_record(held: Held) -> ledger_service_pb2.ExecutionRecord:
+    """What is known of an execution now."""
+    delivery, progress, plan, verdict = held.delivery, held.progress, held.delivery.plan, held.progress.verdict
+    execution = execution_pb2.Execution(
+        id=delivery.execution_id,
+        namespace=plan.namespace,
+        job_id=plan.job_id,
+        job_uid=plan.job_uid,
+        job_name=plan.job_name,
+        job_version=plan.job_version,
+        cause=CAUSES[delivery.cause],
+        scheduled_time=_timestamp(delivery.scheduled_time),
+        status=STATUSES[progress.status],
+        attempt_count=progress.begun_count,
+        attempts=[_attempt(attempt) for attempt in progress.attempts],
+        delivery=delivery.delivery,
+        trace_id=trace.trace_id(delivery.traceparent),
+    )
+    if progress.started_at is not None:
+        execution.started_at.CopyFrom(_timestamp(progress.started_at))
+        if progress.completed_at is not None:
+            execution.completed_at.CopyFrom(_timestamp(progress.completed_at))
+            execution.duration.CopyFrom(_duration(progress.completed_at - progress.started_at))
+    if verdict is not None:
+        execution.status_code = verdict.status_code
+        execution.response = verdict.response
+        execution.is_response_truncated = verdict.is_response_truncated
+        execution.error = progress.attempts[-1].error
+    return ledger_service_pb2.ExecutionRecord(execution=execution, shard=delivery.shard, epoch=delivery.epoch)
+
+
+def _webhook(message: target_pb2.WebhookTarget) -> Webhook:
+    return Webhook(
+        url=message.url,
+        method=message.method,
+        headers=dict(message.headers),
+        body=message.body,
+        credentials=_credentials(message.auth),
+    )
+
+
+def _credentials(message: target_pb2.WebhookAuth) -> Credentials | None:
+    match message.WhichOneof("kind"):
+        case "basic":
+            return BasicCredentials(username=message.basic.username, password=message.basic.password)
+        case "bearer":
+            return BearerCredentials(token=message.bearer.token)
+        case "api_key":
+            return KeyCredentials(header=message.api_key.header, key=message.api_key.key)
+        case _:
+            return None
+
+
+def _timeout(job: job_pb2.Job) -> timedelta:
+    if job.webhook.HasField("timeout"):
+        return max(_span(job.webhook.timeout), SHORTEST)
+    return max(_span(job.timeout), SHORTEST) if job.HasField("timeout") else DEFAULT_TIMEOUT
+
+
+def _retry_policy(message: target_pb2.RetryPolicy) -> RetryPolicy:
+    policy = RetryPolicy()
+    if message.HasField("max_attempts"):
+        policy = replace(policy, max_attempts=message.max_attempts)
+    if message.HasField("initial_interval"):
+        policy = replace(policy, initial_interval=max(_span(message.initial_interval), SHORTEST))
+    if message.HasField("max_interval"):
+        policy = replace(policy, max_interval=max(_span(message.max_interval), SHORTEST))
+    if message.HasField("multiplier"):
+        policy = replace(policy, multiplier=message.multiplier)
+    return policy
+
+
+def _event(event: Event) -> delivery_pb2.DeliveryEvent:
+    message = delivery_pb2.DeliveryEvent(execution_id=event.execution_id, kind=KINDS[event.kind])
+    if event.status is not None:
+        message.status = STATUSES[event.status]
+    message.attempts.extend(_attempt(attempt) for attempt in event.attempts)
+    return message
+
+
+def _attempt(attempt: Attempt) -> execution_pb2.Attempt:
+    return execution_pb2.Attempt(
+        number=attempt.number,
+        started_at=_timestamp(attempt.started_at),
+        duration=_duration(attempt.duration),
+        status_code=attempt.status_code,
+        error=attempt.error,
+        retry_at=None if attempt.retry_at is None else _timestamp(attempt.retry_at),
+    )
+
+
+def _moment(message: Timestamp) -> datetime:
+    return EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
+
+
+def _timestamp(moment: datetime) -> Timestamp:
+    since = moment - EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
+
+
+def _span(message: Duration) -> timedelta:
+    return timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
+
+
+def _duration(span: timedelta) -> Duration:
+    # A clock that was set back in between must not make a span negative.
+    span = max(span, timedelta(0))
+    return Duration(seconds=span.days * 86_400 + span.seconds, nanos=span.microseconds * 1_000)

@@ -1,0 +1,203 @@
+"""Everything that this dispatcher holds: executions taken from schedulers and not yet durably at their end."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from services.dispatcher import metrics
+from services.dispatcher.domain.event import Event, EventKind
+from services.dispatcher.domain.execution import Attempt, Delivery, Progress, resume
+from services.dispatcher.recent import RecentlyFinished
+from services.dispatcher.streams import Outbox
+
+
+class Stage(StrEnum):
+    """Where a held execution is."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    WAITING = "waiting"
+    ENDED = "ended"
+    RETURNED = "returned"
+    DROPPED = "dropped"
+
+
+LIVE = frozenset({Stage.QUEUED, Stage.SENDING, Stage.WAITING})
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Held:
+    """An execution that is held here. The only thing in the dispatcher that changes in place.
+
+    `listener` hears what becomes of it; `creditor` is owed the credit that it used, until its first attempt ended.
+    """
+
+    delivery: Delivery
+    progress: Progress
+    listener: Outbox
+    creditor: Outbox | None
+    stage: Stage = Stage.QUEUED
+    is_recorded: bool = False
+    is_adopted: bool = False
+    is_stale: bool = False
+
+    @property
+    def id(self) -> str:
+        """The execution's id."""
+        return self.delivery.execution_id
+
+    def tell(self, kind: EventKind) -> None:
+        """Lets the listener know."""
+        is_returned, is_finished = kind is EventKind.RETURNED, kind is EventKind.FINISHED
+        self.listener.tell(
+            Event(
+                execution_id=self.id,
+                kind=kind,
+                status=self.progress.status if is_finished else None,
+                attempts=self.progress.attempts if is_returned else (),
+            )
+        )
+
+    def give_credit_back(self) -> None:
+        """Pays the credit back, once."""
+        if self.creditor is not None:
+            self.creditor.owe(1)
+            self.creditor = None
+
+
+class Deliveries:
+    """What is held, by execution id, and the queue of what is due to be sent."""
+
+    def __init__(self, recent: RecentlyFinished) -> None:
+        self._held: dict[str, Held] = {}
+        self._queue: deque[Held] = deque()
+        self._recent = recent
+        self._is_draining = False
+        self.arrived = asyncio.Event()
+        """Set whenever something was queued."""
+
+    @property
+    def held_count(self) -> int:
+        """Executions held."""
+        return len(self._held)
+
+    @property
+    def queued_count(self) -> int:
+        """Executions that wait for their turn to be sent."""
+        return len(self._queue)
+
+    @property
+    def in_flight(self) -> list[Held]:
+        """Executions whose request is under way."""
+        return [held for held in self._held.values() if held.stage is Stage.SENDING]
+
+    def accept(self, delivery: Delivery, attempts: tuple[Attempt, ...], outbox: Outbox) -> Held | None:
+        """Takes an execution, yet to be queued; None when there is nothing to do for it.
+
+        One that is held already is not sent twice, and one that ended here is not sent again.
+        """
+        identity = delivery.execution_id
+        if (held := self._held.get(identity)) is not None:
+            self._take_over(held, delivery, outbox)
+        elif (status := self._recent.find(identity)) is not None:
+            outbox.tell(Event(execution_id=identity, kind=EventKind.FINISHED, status=status))
+        elif self._is_draining:
+            outbox.tell(Event(execution_id=identity, kind=EventKind.RETURNED, attempts=attempts))
+        else:
+            held = Held(delivery=delivery, progress=resume(attempts), listener=outbox, creditor=outbox)
+            self._held[identity] = held
+            return held
+        outbox.owe(1)
+        return None
+
+    def adopt(self, execution_ids: Iterable[str], outbox: Outbox) -> None:
+        """Answers which executions are held, and tells how those go on to this stream from now on."""
+        for identity in execution_ids:
+            if (held := self._held.get(identity)) is not None:
+                held.listener = outbox
+                held.is_adopted = True
+                held.is_stale = False
+                held.tell(EventKind.HELD)
+            elif (status := self._recent.find(identity)) is not None:
+                outbox.tell(Event(execution_id=identity, kind=EventKind.FINISHED, status=status))
+            else:
+                outbox.tell(Event(execution_id=identity, kind=EventKind.UNKNOWN))
+
+    def requeue(self, held: Held) -> None:
+        """Puts an execution at the end of the queue."""
+        held.stage = Stage.QUEUED
+        self._queue.append(held)
+        self.arrived.set()
+
+    def take(self) -> Held | None:
+        """The next execution to send; None when there is none."""
+        while self._queue:
+            held = self._queue.popleft()
+            if held.stage is Stage.QUEUED:
+                held.stage = Stage.SENDING
+                return held
+        return None
+
+    def recorded(self, held: Held) -> None:
+        """Its start is in the ledger."""
+        held.is_recorded = True
+        if held.stage in LIVE or held.stage is Stage.ENDED:
+            held.tell(EventKind.RECORDED)
+
+    def finished(self, held: Held) -> None:
+        """Its end is in the ledger."""
+        metrics.FINISHED[held.progress.status].inc()
+        self._recent.add(held.id, held.progress.status)
+        held.tell(EventKind.FINISHED)
+        self._let_go(held, Stage.ENDED)
+
+    def refused(self, held: Held, *, epoch: int, is_final: bool) -> bool:
+        """The ledger took nothing of a record of it, since that epoch is over: somebody else owns its shard now.
+
+        Nothing more is sent for it, unless the new owner has adopted it or handed it over again since. Returns whether
+        it is to be recorded once more, under the epoch that it has now.
+        """
+        if epoch != held.delivery.epoch:
+            return True
+        if not is_final and (held.is_adopted or held.stage not in LIVE):
+            return False
+        metrics.STALE.inc()
+        held.tell(EventKind.STALE)
+        if held.stage is Stage.SENDING:
+            held.is_stale = True
+        else:
+            self.drop(held)
+        return False
+
+    def drop(self, held: Held) -> None:
+        """Forgets an execution that somebody else takes care of."""
+        self._let_go(held, Stage.DROPPED)
+
+    def give_back(self, held: Held) -> None:
+        """Hands an execution back to its scheduler, unfinished."""
+        metrics.RETURNED.inc()
+        held.tell(EventKind.RETURNED)
+        self._let_go(held, Stage.RETURNED)
+
+    def stop_accepting(self) -> list[Held]:
+        """Everything handed over from now on is given back at once. Returns what was queued and is not sent now."""
+        self._is_draining = True
+        queued = [held for held in self._queue if held.stage is Stage.QUEUED]
+        self._queue.clear()
+        return queued
+
+    def _take_over(self, held: Held, delivery: Delivery, outbox: Outbox) -> None:
+        held.listener = outbox
+        if delivery.delivery >= held.delivery.delivery and delivery.epoch >= held.delivery.epoch:
+            held.delivery = replace(delivery, plan=held.delivery.plan)
+            held.is_stale = False
+        if held.is_recorded:
+            held.tell(EventKind.RECORDED)
+
+    def _let_go(self, held: Held, stage: Stage) -> None:
+        held.stage = stage
+        held.give_credit_back()
+        if self._held.get(held.id) is held:
+            del self._held[held.id]

@@ -1,0 +1,123 @@
+"""The delivery loop: takes what is due, sends it, and decides what comes next."""
+
+import asyncio
+import random
+from datetime import timedelta
+
+from libs.clock import Clock
+from libs.log import get_logger
+from services.dispatcher import metrics
+from services.dispatcher.attempts import Attempts
+from services.dispatcher.deliveries import Deliveries, Held, Stage
+from services.dispatcher.domain.backoff import retry_after
+from services.dispatcher.domain.execution import begin_attempt, end_attempt
+from services.dispatcher.domain.outcome import Failure, FailureKind, Verdict, judge
+from services.dispatcher.recorder import Recorder
+from services.dispatcher.retries import Retries
+
+INTERNAL = Failure(kind=FailureKind.INTERNAL, error="internal error in the dispatcher; its log has the details")
+
+
+class DeliveryLoop:
+    """Sends at most `max_in_flight` requests at a time. What failed waits elsewhere and comes back to the queue."""
+
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        retries: Retries,
+        recorder: Recorder,
+        attempts: Attempts,
+        clock: Clock,
+        dice: random.Random,
+        *,
+        max_in_flight: int,
+        max_retry_after: timedelta,
+    ) -> None:
+        self._deliveries = deliveries
+        self._retries = retries
+        self._recorder = recorder
+        self._attempts = attempts
+        self._clock = clock
+        self._dice = dice
+        self._max_in_flight = max_in_flight
+        self._max_retry_after = max_retry_after
+        self._busy = 0
+        self._log = get_logger()
+
+    @property
+    def busy(self) -> int:
+        """Workers at work, at most `max_in_flight`."""
+        return self._busy
+
+    async def run(self) -> None:
+        """Delivers until cancelled. A worker lives as long as there is something in the queue."""
+        arrived = self._deliveries.arrived
+        async with asyncio.TaskGroup() as workers:
+            while True:
+                await arrived.wait()
+                arrived.clear()
+                for _ in range(min(self._deliveries.queued_count, self._max_in_flight - self._busy)):
+                    self._busy += 1
+                    workers.create_task(self._work())
+
+    async def _work(self) -> None:
+        try:
+            while (held := self._deliveries.take()) is not None:
+                try:
+                    await self._deliver(held)
+                except Exception as error:  # noqa: BLE001 - one delivery must never end the loop
+                    self._log.error("delivery failed unexpectedly", execution_id=held.id, exc_info=error)
+                    self._give_up(held)
+        finally:
+            self._busy -= 1
+
+    async def _deliver(self, held: Held) -> None:
+        now, start = self._clock.now(), self._clock.monotonic()
+        held.progress = begin_attempt(held.progress, now=now)
+        if held.progress.begun_count == 1:
+            metrics.LATENESS.observe(max(0.0, (now - held.delivery.scheduled_time).total_seconds()))
+        self._recorder.put(held)
+        try:
+            result = await self._attempts.make(held)
+        except Exception as error:  # noqa: BLE001 - the next attempt may do better
+            self._log.error("attempt failed unexpectedly", execution_id=held.id, exc_info=error)
+            result = INTERNAL
+        seconds = self._clock.monotonic() - start
+        metrics.ATTEMPT_SECONDS.observe(seconds)
+        if held.stage is Stage.SENDING:
+            verdict = judge(result, held.delivery.plan.success_codes)
+            self._conclude(held, verdict, timedelta(seconds=seconds))
+
+    def _conclude(self, held: Held, verdict: Verdict, duration: timedelta) -> None:
+        wait = self._wait(held, verdict)
+        held.progress = end_attempt(held.progress, verdict, duration=duration, wait=wait)
+        if held.is_stale and not verdict.is_success:
+            # Somebody else owns the shard and decides about this execution: only a success still counts.
+            self._deliveries.drop(held)
+        elif wait is None:
+            (metrics.SUCCEEDED if verdict.is_success else metrics.GIVEN_UP).inc()
+            held.stage = Stage.ENDED
+            self._recorder.put(held)
+        else:
+            metrics.TO_BE_RETRIED.inc()
+            self._retries.add(held, wait)
+            self._recorder.put(held)
+        held.give_credit_back()
+
+    def _give_up(self, held: Held) -> None:
+        if held.stage is Stage.SENDING:
+            held.progress = end_attempt(held.progress, judge(INTERNAL, frozenset()), duration=timedelta(0), wait=None)
+            held.stage = Stage.ENDED
+            self._recorder.put(held)
+            held.give_credit_back()
+
+    def _wait(self, held: Held, verdict: Verdict) -> timedelta | None:
+        """The wait before the next attempt; None when there is none."""
+        policy, made = held.delivery.plan.retry_policy, held.progress.begun_count
+        if not verdict.is_retryable or made >= policy.max_attempts:
+            return None
+        wait = policy.wait(made, self._dice.random)
+        if verdict.retry_after:
+            asked = retry_after(verdict.retry_after, now=self._clock.now(), longest=self._max_retry_after)
+            wait = max(wait, asked)
+        return wait

@@ -1,0 +1,115 @@
+"""An execution on its way: what was asked for, and how far it has come."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from services.dispatcher.domain.outcome import Verdict
+from services.dispatcher.domain.plan import Plan
+
+LONGEST_ERROR = 1024
+
+
+class Status(StrEnum):
+    """Where an execution is in its life."""
+
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+
+
+class Cause(StrEnum):
+    """What made a job run."""
+
+    UNSPECIFIED = "unspecified"
+    SCHEDULE = "schedule"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try to deliver, ended. `retry_at` is when the next one is due."""
+
+    number: int
+    started_at: datetime
+    duration: timedelta
+    status_code: int = 0
+    error: str = ""
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """An execution as a scheduler handed it over. `delivery` counts the times that this happened."""
+
+    execution_id: str
+    plan: Plan
+    scheduled_time: datetime
+    cause: Cause
+    delivery: int
+    shard: int
+    epoch: int
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an execution has come.
+
+    `begun_count` counts attempts begun, the last one at `begun_at`; `attempts` holds those that ended.
+    """
+
+    status: Status = Status.RUNNING
+    attempts: tuple[Attempt, ...] = ()
+    begun_count: int = 0
+    begun_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.status is not Status.RUNNING
+
+
+def resume(attempts: tuple[Attempt, ...]) -> Progress:
+    """The progress of an execution of which earlier deliveries made these attempts."""
+    started_at = attempts[0].started_at if attempts else None
+    return Progress(attempts=attempts, begun_count=len(attempts), started_at=started_at)
+
+
+def begin_attempt(progress: Progress, *, now: datetime) -> Progress:
+    """One more attempt begins."""
+    return replace(
+        progress, begun_count=len(progress.attempts) + 1, begun_at=now, started_at=progress.started_at or now
+    )
+
+
+def end_attempt(progress: Progress, verdict: Verdict, *, duration: timedelta, wait: timedelta | None) -> Progress:
+    """The attempt that was under way has ended: for good, or with a next one due after `wait`."""
+    if progress.begun_at is None:
+        raise ValueError("no attempt has begun")
+    ended_at = progress.begun_at + duration
+    attempt = Attempt(
+        number=progress.begun_count,
+        started_at=progress.begun_at,
+        duration=duration,
+        status_code=verdict.status_code,
+        error=verdict.error[:LONGEST_ERROR],
+        retry_at=None if wait is None else ended_at + wait,
+    )
+    return replace(
+        progress,
+        status=_final_status(verdict) if wait is None else Status.RUNNING,
+        attempts=(*progress.attempts, attempt),
+        completed_at=ended_at if wait is None else None,
+        verdict=verdict,
+    )
+
+
+def _final_status(verdict: Verdict) -> Status:
+    if verdict.is_success:
+        return Status.SUCCESS
+    return Status.TIMED_OUT if verdict.is_timeout else Status.FAILED

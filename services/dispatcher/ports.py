@@ -1,0 +1,46 @@
+"""What the use cases need from outside."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from chronos.history.v1 import ledger_service_pb2
+
+from services.dispatcher.domain.outcome import Answer, Failure
+from services.dispatcher.domain.request import Request
+
+
+class Sender(Protocol):
+    """Makes HTTP requests."""
+
+    async def send(self, request: Request) -> Answer | Failure:
+        """The answer, or why there is none, within the request's timeout. Raises nothing but CancelledError.
+
+        Redirects are not followed. Of the body only a beginning is read; a longer one is cut off there.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """A batch is durable, but for what was refused because its epoch is over."""
+
+    batch: int
+    stale_execution_ids: frozenset[str] = frozenset()
+
+
+class LedgerStream(Protocol):
+    """An open stream of records to history. Every method raises Unavailable once it is broken."""
+
+    async def send(self, batch: int, records: Sequence[ledger_service_pb2.ExecutionRecord]) -> None:
+        """Sends a batch; returns when it is on its way. `batch` rises."""
+
+    def acknowledgements(self) -> AsyncIterator[Acknowledgement]:
+        """What became of the batches, in the order in which they were sent. Ends when history closes the stream."""
+
+
+class Ledger(Protocol):
+    """History, as the dispatcher uses it."""
+
+    def open(self) -> AbstractAsyncContextManager[LedgerStream]:
+        """A new stream to any live history. Raises Unavailable when there is none."""

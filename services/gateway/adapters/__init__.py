@@ -1,0 +1,1 @@
+"""What connects the gateway to the contract, to etcd and to the other services."""

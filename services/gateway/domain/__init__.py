@@ -1,0 +1,1 @@
+"""Pure rules of the gateway: what JSON fits a message, and what makes a cluster unhealthy."""

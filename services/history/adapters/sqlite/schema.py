@@ -1,0 +1,160 @@
+"""Tables and indices of the ledger's file, and how it is opened.
+
+The `id` index holds "first wins"; ids sort by scheduled time, so it grows at its end. `_by_job` and `_by_time` serve
+the lists, newest first, with the id to break ties. `_by_shard` serves the seal (what is past the watermark) and
+retention (what is old); with some dozens of shards it too grows at a few places only. `_unfinished` holds a shard's
+few unfinished executions and nothing else. `_by_seq` is the order of changes, for watchers; it is the one index that
+each change of an execution moves. Responses can be 16 KiB, hence a table with a rowid: a clustered one would carry them
+through its inner pages.
+"""
+
+import sqlite3
+import uuid
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from services.history.adapters.sqlite.errors import LedgerFileError, is_corruption
+from services.history.domain.records import Record
+
+SCHEMA_VERSION = 1
+OLDEST_SQLITE = (3, 38, 0)
+CACHE_KIB = 64 * 1024
+CHECKPOINT_PAGES = 4_000
+LARGEST_WAL_BYTES = 64 * 1024 * 1024
+
+COLUMNS = Record._fields
+TABLES = """
+CREATE TABLE executions (
+    id BLOB NOT NULL UNIQUE,
+    namespace TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    job_uid TEXT NOT NULL,
+    job_name TEXT NOT NULL,
+    job_version INTEGER NOT NULL,
+    cause INTEGER NOT NULL,
+    scheduled_us INTEGER NOT NULL,
+    started_us INTEGER,
+    completed_us INTEGER,
+    status INTEGER NOT NULL,
+    attempt_count INTEGER NOT NULL,
+    status_code INTEGER NOT NULL,
+    response TEXT NOT NULL,
+    is_response_truncated INTEGER NOT NULL,
+    error TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    attempts BLOB NOT NULL,
+    delivery INTEGER NOT NULL,
+    trace_id TEXT NOT NULL,
+    shard INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL
+);
+CREATE INDEX executions_by_job ON executions (namespace, job_id, scheduled_us, id);
+CREATE INDEX executions_by_time ON executions (namespace, scheduled_us, id);
+CREATE INDEX executions_by_shard ON executions (shard, scheduled_us);
+CREATE INDEX executions_unfinished ON executions (shard) WHERE status < 3;
+CREATE INDEX executions_by_seq ON executions (seq);
+CREATE TABLE seals (shard INTEGER PRIMARY KEY, epoch INTEGER NOT NULL);
+CREATE TABLE ledger (ledger_id TEXT NOT NULL, seq INTEGER NOT NULL);
+CREATE TABLE probes (filling BLOB NOT NULL);
+"""
+
+Sync = Literal["full", "normal"]
+
+
+def open_ledger(path: Path, *, sync: Sync, busy_timeout: timedelta, check_up_to_bytes: int) -> sqlite3.Connection:
+    """A connection that may write; creates the file and its tables when there are none.
+
+    Raises LedgerFileError, with a sentence that says what to do, when the file is damaged, is no ledger, was written by
+    a newer release, or cannot be opened. Never changes such a file.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise LedgerFileError(f"SQLite {sqlite3.sqlite_version} is too old; run a Python that has 3.38 or newer")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = _connect(path, busy_timeout)
+    except (OSError, sqlite3.Error) as error:
+        raise LedgerFileError(
+            f"{path} cannot be opened ({error}); check the directory's rights and free space"
+        ) from error
+    try:
+        _check(connection, path, check_up_to_bytes)
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {sync}")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {LARGEST_WAL_BYTES}")
+        _create_tables(connection)
+    except sqlite3.Error as error:
+        connection.close()
+        raise LedgerFileError(_sentence(path, error)) from error
+    except LedgerFileError:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(path: Path, *, busy_timeout: timedelta) -> sqlite3.Connection:
+    """A connection that cannot write, to a ledger that has been opened before."""
+    connection = _connect(path, busy_timeout)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _connect(path: Path, busy_timeout: timedelta) -> sqlite3.Connection:
+    return sqlite3.connect(
+        path,
+        timeout=busy_timeout.total_seconds(),
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=512,
+    )
+
+
+def _check(connection: sqlite3.Connection, path: Path, check_up_to_bytes: int) -> None:
+    version, tables = connection.execute(
+        "SELECT (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)"
+    ).fetchone()
+    if version > SCHEMA_VERSION:
+        raise LedgerFileError(
+            f"{path} was written by a newer release (schema {version}, this one knows {SCHEMA_VERSION}); "
+            "run that release or a newer one"
+        )
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if version == 0 and tables:
+        raise LedgerFileError(f"{path} is another program's database; set data_dir to a directory of its own")
+    if version and path.stat().st_size <= check_up_to_bytes:
+        problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise LedgerFileError(_damaged(path, problem))
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if not connection.execute("PRAGMA user_version").fetchone()[0]:
+            for statement in TABLES.split(";"):
+                connection.execute(statement)
+            connection.execute("INSERT INTO ledger VALUES (?, 0)", (uuid.uuid4().hex,))
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _sentence(path: Path, error: sqlite3.Error) -> str:
+    if is_corruption(error):
+        return _damaged(path, str(error))
+    return f"{path} cannot be used ({error}); check the file's rights and the free space on its disk"
+
+
+def _damaged(path: Path, problem: str) -> str:
+    first_line = " ".join(problem.split())
+    return (
+        f"{path} is damaged ({first_line}); it was left as it is: restore it from a backup, "
+        "or salvage it with `sqlite3 FILE .recover`, or move it away to start an empty ledger"
+    )

@@ -1,0 +1,152 @@
+"""The one thread that writes, and puts what waits into one transaction."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Protocol, TypeVar
+
+from libs.clock import Clock
+from services.history.adapters.sqlite import writing
+from services.history.adapters.sqlite.errors import unavailable
+from services.history.domain.records import Record
+
+T = TypeVar("T")
+_Outcome = tuple[asyncio.Future[Any], object, Exception | None]
+
+
+class CommitObserver(Protocol):
+    """Hears of each commit of records, in the writer's thread."""
+
+    def committed(self, records: int, seconds: float) -> None:
+        """So many records became durable in one transaction, which took so long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Write:
+    """Something to write: a batch of records, or else any other statements."""
+
+    future: asyncio.Future[Any]
+    batch: Sequence[Record] | None = None
+    statements: Callable[[sqlite3.Connection], Any] | None = None
+
+
+class _Close:
+    """The end of the queue."""
+
+
+class Writer:
+    """Writes in the order of arrival; batches that follow each other share a transaction.
+
+    Owns the connection until `close`. Belongs to the event loop that it was made in.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        ensure_in_place: Callable[[], None],
+        max_commit_records: int,
+        clock: Clock,
+        observer: CommitObserver,
+    ) -> None:
+        """`ensure_in_place` raises when a commit would go to a file that nobody will find again."""
+        self._connection = connection
+        self._ensure_in_place = ensure_in_place
+        self._max_commit_records = max_commit_records
+        self._clock = clock
+        self._observer = observer
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[_Write | _Close] = SimpleQueue()
+        self._held: _Write | _Close | None = None
+        self._thread = Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    def take(self, records: Sequence[Record]) -> asyncio.Future[frozenset[bytes]]:
+        """Queues a batch; the future gives its stale ids once it is durable."""
+        future: asyncio.Future[frozenset[bytes]] = self._loop.create_future()
+        self._queue.put(_Write(future=future, batch=records))
+        return future
+
+    async def call(self, statements: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs statements in a transaction of their own, after everything queued before."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(_Write(future=future, statements=statements))
+        return await future
+
+    async def close(self) -> None:
+        """Writes what is queued, then closes the connection."""
+        self._queue.put(_Close())
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while group := self._next_group():
+            outcomes = self._write(group)
+            self._loop.call_soon_threadsafe(_settle, outcomes)
+        self._connection.close()
+
+    def _next_group(self) -> list[_Write]:
+        """What goes into the next transaction; nothing once the queue is closed."""
+        first, self._held = self._held or self._queue.get(), None
+        if isinstance(first, _Close):
+            return []
+        group, size = [first], len(first.batch or ())
+        while first.batch is not None and (following := self._poll()) is not None:
+            if isinstance(following, _Close) or following.batch is None:
+                self._held = following
+                break
+            size += len(following.batch)
+            if size > self._max_commit_records:
+                self._held = following
+                break
+            group.append(following)
+        return group
+
+    def _poll(self) -> _Write | _Close | None:
+        try:
+            return self._queue.get_nowait()
+        except Empty:
+            return None
+
+    def _write(self, group: list[_Write]) -> list[_Outcome]:
+        try:
+            results = self._transact(group)
+        except sqlite3.Error as error:
+            return [(write.future, None, unavailable(error)) for write in group]
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            return [(write.future, None, error) for write in group]
+        return [(write.future, result, None) for write, result in zip(group, results, strict=True)]
+
+    def _transact(self, group: list[_Write]) -> Sequence[object]:
+        began = self._clock.monotonic()
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            results = self._run_statements(group)
+            self._ensure_in_place()
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        batches = [write.batch for write in group if write.batch is not None]
+        if batches:
+            self._observer.committed(sum(map(len, batches)), self._clock.monotonic() - began)
+        return results
+
+    def _run_statements(self, group: list[_Write]) -> Sequence[object]:
+        first = group[0]
+        if first.statements is not None:
+            return [first.statements(self._connection)]
+        return writing.take(self._connection, [write.batch or () for write in group])
+
+
+def _settle(outcomes: list[_Outcome]) -> None:
+    for future, result, error in outcomes:
+        if future.cancelled():
+            continue
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)

@@ -1,0 +1,141 @@
+"""The statements that write, each a function of a connection with a transaction open.
+
+Rows go in by the hundred a statement: sqlite3 gives up the interpreter lock at each step of a statement and must wait
+to get it back, up to milliseconds while the event loop is busy. A step a row would mean some hundred rows a second.
+For the same reason rows come out as one JSON text.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from libs.faults import WrongState
+from services.history.adapters.sqlite.reading import SEALED, select
+from services.history.adapters.sqlite.schema import COLUMNS
+from services.history.domain.records import Record
+from services.history.domain.transitions import coalesce, is_stale
+from services.history.ports import Seal
+
+ROWS_A_STATEMENT = 500
+PROBE_BYTES = 64 * 1024
+
+# services/history/domain/transitions.py, `supersedes` and `advance`, in SQL. The contract suite holds the two together.
+_ADVANCE = """
+ON CONFLICT (id) DO UPDATE SET
+    started_us = coalesce(min(started_us, excluded.started_us), started_us, excluded.started_us),
+    completed_us = excluded.completed_us,
+    status = max(status, excluded.status),
+    attempt_count = max(attempt_count, excluded.attempt_count),
+    status_code = excluded.status_code,
+    response = excluded.response,
+    is_response_truncated = excluded.is_response_truncated,
+    error = excluded.error,
+    reason = excluded.reason,
+    attempts = CASE WHEN attempt_count > excluded.attempt_count THEN attempts ELSE excluded.attempts END,
+    delivery = max(delivery, excluded.delivery),
+    epoch = max(epoch, excluded.epoch),
+    seq = excluded.seq
+WHERE status < 3 AND (
+    excluded.status = 3
+    OR excluded.delivery > delivery
+    OR excluded.delivery = delivery AND (excluded.status > status OR excluded.attempt_count > attempt_count)
+)
+"""
+
+
+def _upsert(rows: int) -> str:
+    row = f"({','.join('?' * (len(COLUMNS) + 1))})"
+    return f"INSERT INTO executions ({','.join(COLUMNS)}, seq) VALUES {','.join([row] * rows)} {_ADVANCE}"
+
+
+_FULL_UPSERT = _upsert(ROWS_A_STATEMENT)
+
+
+def take(connection: sqlite3.Connection, batches: Sequence[Sequence[Record]]) -> list[frozenset[bytes]]:
+    """Records batches in their order; gives the stale ids of each."""
+    epochs = _sealed_epochs(connection)
+    stale: list[frozenset[bytes]] = []
+    fresh: list[Record] = []
+    for batch in batches:
+        refused = frozenset(news.id for news in batch if is_stale(news, epochs.get(news.shard, 0)))
+        fresh += [news for news in batch if not is_stale(news, epochs.get(news.shard, 0))] if refused else batch
+        stale.append(refused)
+    _write(connection, coalesce(fresh))
+    return stale
+
+
+def seal(connection: sqlite3.Connection, shard: int, epoch: int, watermark_us: int) -> Seal:
+    """Begins an epoch of a shard. Raises WrongState when a newer one is sealed."""
+    sealed = _sealed_epochs(connection).get(shard, 0)
+    if sealed > epoch:
+        raise WrongState(
+            f"Epoch {epoch} of shard {shard} is over: epoch {sealed} is sealed; give the shard up.",
+            reason="EPOCH_SEALED",
+            metadata={"shard": str(shard), "epoch": str(epoch), "sealed_epoch": str(sealed)},
+        )
+    if sealed < epoch:
+        connection.execute("INSERT OR REPLACE INTO seals VALUES (?, ?)", (shard, epoch))
+    unfinished = select(connection, "executions WHERE shard = ? AND status < 3", (shard,), columns=SEALED)
+    recorded = connection.execute(
+        "SELECT coalesce(group_concat(hex(id), ''), '') FROM executions WHERE shard = ? AND scheduled_us > ?",
+        (shard, watermark_us),
+    ).fetchone()[0]
+    ids = bytes.fromhex(recorded)
+    return Seal(
+        unfinished=tuple(unfinished), recorded_ids=tuple(ids[start : start + 16] for start in range(0, len(ids), 16))
+    )
+
+
+def expire(connection: sqlite3.Connection, before_us: int, limit: int) -> int:
+    """Deletes up to `limit` finished executions scheduled before a moment; gives their number."""
+    deleted = 0
+    for shard in _shards(connection):
+        deleted += connection.execute(
+            "DELETE FROM executions WHERE rowid IN (SELECT rowid FROM executions INDEXED BY executions_by_shard"
+            " WHERE shard = ? AND scheduled_us < ? AND status >= 3 ORDER BY scheduled_us LIMIT ?)",
+            (shard, before_us, limit - deleted),
+        ).rowcount
+        if deleted >= limit:
+            break
+    return deleted
+
+
+def fill_probe(connection: sqlite3.Connection) -> None:
+    """Takes some pages of the file, as new executions would."""
+    connection.execute("INSERT INTO probes VALUES (zeroblob(?))", (PROBE_BYTES,))
+
+
+def clear_probe(connection: sqlite3.Connection) -> None:
+    """Gives the pages of probes back."""
+    connection.execute("DELETE FROM probes")
+
+
+def shrink(connection: sqlite3.Connection, pages: int) -> None:
+    """Gives up to `pages` free pages back to the disk once a quarter of the file is free; else they are reused."""
+    free = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    if free * 4 > connection.execute("PRAGMA page_count").fetchone()[0]:
+        connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+
+
+def _write(connection: sqlite3.Connection, records: Sequence[Record]) -> None:
+    if not records:
+        return
+    last = connection.execute("UPDATE ledger SET seq = seq + ? RETURNING seq", (len(records),)).fetchall()[0][0]
+    first = last - len(records) + 1
+    for start in range(0, len(records), ROWS_A_STATEMENT):
+        part = records[start : start + ROWS_A_STATEMENT]
+        values = chain.from_iterable((*record, first + start + place) for place, record in enumerate(part))
+        connection.execute(_FULL_UPSERT if len(part) == ROWS_A_STATEMENT else _upsert(len(part)), tuple(values))
+
+
+def _shards(connection: sqlite3.Connection) -> Iterator[int]:
+    shard = connection.execute("SELECT min(shard) FROM executions").fetchone()[0]
+    while shard is not None:
+        yield shard
+        shard = connection.execute("SELECT min(shard) FROM executions WHERE shard > ?", (shard,)).fetchone()[0]
+
+
+def _sealed_epochs(connection: sqlite3.Connection) -> dict[int, int]:
+    text = connection.execute("SELECT json_group_object(shard, epoch) FROM seals").fetchone()[0]
+    return {int(shard): epoch for shard, epoch in json.loads(text).items()}

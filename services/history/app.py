@@ -1,0 +1,96 @@
+"""Wires history."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from chronos.history.v1 import execution_service_pb2_grpc, ledger_service_pb2_grpc
+
+from libs.clock import Clock, SystemClock
+from libs.mesh import Node, open_node
+from libs.process import App
+from libs.rpc.server import RpcServer
+from services.history import metrics
+from services.history.adapters.sqlite.archive import SqliteArchive
+from services.history.adapters.sqlite.errors import LedgerFileError
+from services.history.adapters.sqlite.ledger import SqliteLedger
+from services.history.execution_servicer import ExecutionServicer
+from services.history.executions import Executions
+from services.history.feed import Feed
+from services.history.ledger import Recording
+from services.history.ledger_servicer import LedgerServicer
+from services.history.retention import Retention
+from services.history.room import Room
+from services.history.settings import HistorySettings
+from services.history.write_health import WriteHealth
+
+EXECUTION_SERVICE = "chronos.history.v1.ExecutionService"
+LEDGER_SERVICE = "chronos.history.v1.LedgerService"
+FILE = "ledger.sqlite3"
+SWITCH_SECONDS = 0.001
+"""The writer's thread waits this long, not 5 ms, for the interpreter lock while the event loop computes."""
+
+
+@asynccontextmanager
+async def open_app(settings: HistorySettings) -> AsyncIterator[App]:
+    """History, ready to start. Exits the process with a sentence when the ledger's file cannot be used."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    async with open_store(settings, SystemClock()) as (ledger, archive), open_node("history", settings) as node:
+        clock, health = node.clock, WriteHealth(node.clock)
+        feed = Feed(
+            archive,
+            clock,
+            interval=settings.watch_interval,
+            keep_alive=settings.watch_keep_alive,
+            buffer=settings.watch_buffer,
+        )
+        retention = Retention(ledger, health, clock, age=settings.retention, interval=settings.retention_interval)
+        recording = Recording(ledger, Room(settings.max_pending_records), health, feed.wake)
+        ledger_servicer = LedgerServicer(recording, clock, max_response_bytes=settings.max_response_bytes)
+        server = node.server([
+            (
+                execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server,
+                ExecutionServicer(Executions(archive), feed),
+                EXECUTION_SERVICE,
+            ),
+            (ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server, ledger_servicer, LEDGER_SERVICE),
+        ])  # fmt: skip
+        loops = {
+            **node.loops,
+            "feed": feed.run,
+            "retention": retention.run,
+            "write health": lambda: health.run(ledger, server.set_serving),
+        }
+        yield App(start=lambda: node.start(server), loops=loops, drain=lambda: _drain(node, server, settings))
+
+
+async def _drain(node: Node, server: RpcServer, settings: HistorySettings) -> None:
+    await node.membership.withdraw()
+    await server.drain(settings.drain_timeout / 2)
+
+
+@asynccontextmanager
+async def open_store(settings: HistorySettings, clock: Clock) -> AsyncIterator[tuple[SqliteLedger, SqliteArchive]]:
+    """Both sides of the ledger. What is queued when it closes is written."""
+    path = settings.data_dir / FILE
+    try:
+        ledger = SqliteLedger(
+            path,
+            clock=clock,
+            observer=metrics.CommitMetrics(),
+            sync=settings.sync,
+            busy_timeout=settings.busy_timeout,
+            max_commit_records=settings.max_commit_records,
+            check_up_to_bytes=settings.check_up_to_bytes,
+        )
+    except LedgerFileError as error:
+        raise SystemExit(f"history cannot start: {error}") from error
+    try:
+        archive = SqliteArchive(path, threads=settings.reader_threads, busy_timeout=settings.busy_timeout)
+        metrics.LEDGER_BYTES.set_function(lambda: path.stat().st_size)
+        try:
+            yield ledger, archive
+        finally:
+            await archive.close()
+    finally:
+        await ledger.close()

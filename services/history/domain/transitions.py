@@ -1,0 +1,76 @@
+"""How a record moves on as news of its execution comes in, in whatever order."""
+
+from collections.abc import Iterable
+
+from services.history.domain.records import FIRST_FINAL, Record, Status
+
+
+def is_stale(news: Record, sealed_epoch: int) -> bool:
+    """Whether it tells of a start by an owner whose shard has been taken over since.
+
+    Ends are never stale: work that was really done is not thrown away.
+    """
+    return news.status < FIRST_FINAL and news.epoch < sealed_epoch
+
+
+def supersedes(news: Record, stored: Record) -> bool:
+    """Whether the news moves the stored record on.
+
+    A final record never moves. Success counts whichever delivery brought it; any other end counts only when no later
+    delivery is under way. Otherwise a later delivery supersedes an earlier one, and within a delivery progress does.
+    """
+    if stored.status >= FIRST_FINAL:
+        return False
+    if news.status == Status.SUCCESS or news.delivery > stored.delivery:
+        return True
+    if news.delivery < stored.delivery:
+        return False
+    return news.status > stored.status or news.attempt_count > stored.attempt_count
+
+
+def advance(stored: Record | None, news: Record) -> Record:
+    """The record after the news; `stored` itself when the news changes nothing.
+
+    The news wins, except that the earliest start, the longer list of attempts, the highest delivery and the most
+    advanced status stay, and that what identifies the execution never changes.
+    """
+    if stored is None:
+        return news
+    if not supersedes(news, stored):
+        return stored
+    keeps_attempts = stored.attempt_count > news.attempt_count
+    starts = [moment for moment in (stored.started_us, news.started_us) if moment is not None]
+    return stored._replace(
+        started_us=min(starts, default=None),
+        completed_us=news.completed_us,
+        status=max(stored.status, news.status),
+        attempt_count=max(stored.attempt_count, news.attempt_count),
+        status_code=news.status_code,
+        response=news.response,
+        is_response_truncated=news.is_response_truncated,
+        error=news.error,
+        reason=news.reason,
+        attempts=stored.attempts if keeps_attempts else news.attempts,
+        delivery=max(stored.delivery, news.delivery),
+        epoch=max(stored.epoch, news.epoch),
+    )
+
+
+def coalesce(batch: Iterable[Record]) -> list[Record]:
+    """Fewer records with the same effect: steps of one delivery that follow each other become one.
+
+    Records are joined only where that cannot change the outcome, whatever is stored already: an end must still meet
+    the stored record by itself, and so must the news of another delivery.
+    """
+    joined: list[Record] = []
+    places: dict[bytes, int] = {}
+    for news in batch:
+        place = places.get(news.id)
+        if place is not None:
+            earlier = joined[place]
+            if earlier.status < FIRST_FINAL and earlier.delivery == news.delivery:
+                joined[place] = advance(earlier, news)
+                continue
+        places[news.id] = len(joined)
+        joined.append(news)
+    return joined

@@ -1,0 +1,46 @@
+"""What history counts."""
+
+from collections import Counter as Tally
+from collections.abc import Sequence
+from operator import attrgetter
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from services.history.domain.records import Record, Status
+
+_RECORDS = Counter("chronos_history_record", "Records that became durable, by the status that they told.", ["status"])
+_BY_STATUS = {int(status): _RECORDS.labels(status.name.lower()) for status in Status}
+STALE = Counter("chronos_history_stale", "Records refused because another scheduler owns their shard.")
+PENDING = Gauge("chronos_history_records_pending", "Records that wait for the disk.")
+LEDGER_BYTES = Gauge("chronos_history_ledger_bytes", "Size of the ledger's file.")
+IS_WRITABLE = Gauge("chronos_history_ledger_is_writable", "1 while the ledger takes writes.")
+EXPIRED = Counter("chronos_history_expired", "Executions deleted because of their age.")
+WATCHERS = Gauge("chronos_history_watchers", "Watches that are up to date and wait for changes.")
+_COMMIT_SECONDS = Histogram(
+    "chronos_history_commit_seconds",
+    "Time that a transaction took, with the wait for the disk.",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+_COMMIT_RECORDS = Histogram(
+    "chronos_history_commit_records",
+    "Records in one transaction.",
+    buckets=(1, 5, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000),
+)
+_status_of = attrgetter("status")
+
+
+def count_durable(records: Sequence[Record], stale: int) -> None:
+    """Counts a batch that is durable, `stale` of it refused."""
+    for status, count in Tally(map(_status_of, records)).items():
+        _BY_STATUS[status].inc(count)
+    if stale:
+        STALE.inc(stale)
+
+
+class CommitMetrics:
+    """Observes commits; from any thread."""
+
+    def committed(self, records: int, seconds: float) -> None:
+        """See adapters.sqlite.writer.CommitObserver."""
+        _COMMIT_RECORDS.observe(records)
+        _COMMIT_SECONDS.observe(seconds)

@@ -1,0 +1,94 @@
+"""What the use cases need from a store. One contract suite proves every adapter."""
+
+from asyncio import Future
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.history.domain.records import Change, Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """What the new owner of a shard must know."""
+
+    unfinished: tuple[Record, ...]
+    """Executions of the shard without a final status, with their attempts, without responses."""
+    recorded_ids: tuple[bytes, ...]
+    """Executions of the shard whose scheduled time is after the watermark."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """A place in the order of changes of one ledger."""
+
+    ledger_id: str
+    """Random, fixed when the ledger was created."""
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionQuery:
+    """Which executions to list, newest scheduled time first."""
+
+    namespace: str
+    job_id: str = ""
+    """Empty means all jobs."""
+    statuses: frozenset[int] = field(default_factory=frozenset)
+    """Empty means all."""
+    after: tuple[int, bytes] | None = None
+    """Scheduled time and id of the last one of the page before."""
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some of the executions that a query asks for, without attempts."""
+
+    records: tuple[Record, ...]
+    next: tuple[int, bytes] | None
+    """Where the next page continues; None at the end. A page may hold less than asked for, and still have a next."""
+
+
+class Ledger(Protocol):
+    """The writing side. Each method is atomic, and durable once it has answered.
+
+    Raises Unavailable, with reason LEDGER_FULL, LEDGER_CORRUPT or LEDGER_ERROR, when nothing could be written.
+    """
+
+    def take(self, records: Sequence[Record]) -> "Future[frozenset[bytes]]":
+        """Records what is known; gives the ids of those that were stale, of which nothing was recorded.
+
+        Queued at the call, so that calls take effect in their order. Taking the same again changes nothing.
+        """
+
+    async def seal(self, shard: int, epoch: int, watermark_us: int) -> Seal:
+        """Begins an epoch of a shard, after everything taken before the call. Idempotent.
+
+        Raises WrongState when a newer epoch is sealed.
+        """
+
+    async def expire(self, before_us: int, limit: int) -> int:
+        """Deletes up to `limit` finished executions scheduled before a moment; gives how many, 0 when none is left."""
+
+    async def probe(self) -> None:
+        """Writes and deletes a little: returns when writing works."""
+
+
+class Archive(Protocol):
+    """The reading side. Sees what has been committed. Raises Unavailable like Ledger."""
+
+    async def find(self, namespace: str, execution_id: bytes) -> Record | None:
+        """The execution with its attempts; None when the namespace has no such one."""
+
+    async def page(self, query: ExecutionQuery) -> Page:
+        """The next page of a list."""
+
+    async def position(self) -> Position:
+        """Where the order of changes stands now."""
+
+    async def changes(self, after_seq: int, limit: int) -> list[Change]:
+        """The executions that changed after a place, in that order, without attempts; each only after its last change.
+
+        Fewer than `limit` means that there were no more.
+        """

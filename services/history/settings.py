@@ -1,0 +1,40 @@
+"""What the history service can be told."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from libs.settings import ServiceSettings
+
+
+class HistorySettings(ServiceSettings):
+    """Settings of the history service."""
+
+    data_dir: Path = Path("data/history")
+    """Directory of the ledger's file, `ledger.sqlite3`; made when absent. Replicas on one machine share it."""
+    sync: Literal["full", "normal"] = "full"
+    """`full` waits for the disk at each commit. `normal` may lose the last moments in a power cut, not in a crash."""
+    retention: timedelta = Field(default=timedelta(days=30), ge=timedelta(0))
+    """Age, by scheduled time, at which finished executions are deleted. 0 keeps them."""
+    retention_interval: timedelta = Field(default=timedelta(minutes=1), ge=timedelta(milliseconds=100))
+    """Time between two looks for what is over that age."""
+    max_response_bytes: int = Field(default=16 * 1024, ge=0, le=1024 * 1024)
+    """Most bytes of an answer's body that are kept."""
+    max_pending_records: int = Field(default=20_000, ge=1)
+    """Records that may wait for the disk before streams are read no further; bounds memory."""
+    max_commit_records: int = Field(default=5_000, ge=1)
+    """Most records in one transaction, but for a single larger batch; bounds the wait of those behind it."""
+    reader_threads: int = Field(default=2, ge=1, le=64)
+    """Queries that may run at the same time."""
+    busy_timeout: timedelta = Field(default=timedelta(seconds=10), ge=timedelta(0))
+    """Longest wait for another replica's transaction on the same file."""
+    check_up_to_bytes: int = Field(default=1024**3, ge=0)
+    """A ledger up to this size is checked page by page at start; a larger one would take minutes."""
+    watch_interval: timedelta = Field(default=timedelta(milliseconds=50), ge=timedelta(milliseconds=5))
+    """Time between two looks for what other replicas recorded, while anybody watches."""
+    watch_keep_alive: timedelta = Field(default=timedelta(seconds=10), gt=timedelta(0), le=timedelta(seconds=15))
+    """Longest silence on a watch: then a message that only moves its resume token on."""
+    watch_buffer: int = Field(default=2_000, ge=1)
+    """Changes kept in memory for one watcher; a slower one reads them from the ledger later."""

@@ -1,0 +1,1 @@
+"""etcd, history and the dispatchers, as the ports want them."""

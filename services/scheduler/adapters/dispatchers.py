@@ -1,0 +1,125 @@
+"""Streams to the dispatchers: one to each that is alive, opened again when it breaks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
+from typing import Protocol
+
+import grpc
+from chronos.cluster.v1.cluster_pb2 import Member
+from chronos.dispatcher.v1 import delivery_service_pb2, delivery_service_pb2_grpc
+
+from libs.clock import Clock
+from libs.etcd.membership import MemberWatch
+from libs.log import get_logger
+from services.scheduler.convert import delivery_of
+from services.scheduler.domain.occurrence import Run
+from services.scheduler.ports import DispatcherLink
+
+SHORTEST_PAUSE = timedelta(milliseconds=50)
+LONGEST_PAUSE = timedelta(seconds=1)
+OpenChannel = Callable[[str], grpc.aio.Channel]
+
+
+class Listener(Protocol):
+    """Who wants to know what happens on the links."""
+
+    def link_opened(self, link: DispatcherLink) -> None:
+        """A stream is open."""
+
+    def link_answered(self, link: DispatcherLink, response: delivery_service_pb2.DeliverResponse) -> None:
+        """A dispatcher reports."""
+
+    def link_broken(self, link: DispatcherLink) -> None:
+        """A stream is gone; nothing more comes of it."""
+
+
+class Link:
+    """One stream. What is sent waits in memory until the stream takes it; credit bounds how much that is."""
+
+    def __init__(self, instance: str) -> None:
+        self._instance = instance
+        self._requests: asyncio.Queue[delivery_service_pb2.DeliverRequest] = asyncio.Queue()
+
+    @property
+    def instance(self) -> str:
+        """See ports.DispatcherLink."""
+        return self._instance
+
+    def send(self, runs: Sequence[Run]) -> None:
+        """See ports.DispatcherLink."""
+        self._requests.put_nowait(delivery_service_pb2.DeliverRequest(deliveries=[delivery_of(run) for run in runs]))
+
+    def adopt(self, execution_ids: Sequence[str]) -> None:
+        """See ports.DispatcherLink."""
+        self._requests.put_nowait(delivery_service_pb2.DeliverRequest(adopt_execution_ids=execution_ids))
+
+    async def requests(self) -> AsyncIterator[delivery_service_pb2.DeliverRequest]:
+        """What the stream sends, for ever."""
+        while True:
+            yield await self._requests.get()
+
+
+class DispatcherPool:
+    """Keeps a stream open to every live dispatcher, and tells the listener."""
+
+    def __init__(self, members: MemberWatch, open_channel: OpenChannel, listener: Listener, clock: Clock) -> None:
+        self._members = members
+        self._open_channel = open_channel
+        self._listener = listener
+        self._clock = clock
+        self._tried: set[str] = set()
+        self._log = get_logger()
+
+    async def settled(self, *, deadline: timedelta) -> None:
+        """Waits until every known dispatcher was tried once, at most until the deadline."""
+        end = self._clock.monotonic() + deadline.total_seconds()
+        while self._clock.monotonic() < end:
+            if self._members.version and self._tried.issuperset(self._members.members):
+                return
+            await self._clock.sleep(timedelta(milliseconds=5))
+
+    async def run(self) -> None:
+        """Serves every dispatcher that is a member; for ever."""
+        serving: dict[str, asyncio.Task[None]] = {}
+        seen = 0
+        async with asyncio.TaskGroup() as group:
+            while True:
+                seen = await self._members.changed(seen)
+                for instance in serving.keys() - self._members.members.keys():
+                    serving.pop(instance).cancel()
+                    self._tried.discard(instance)
+                for instance, member in self._members.members.items():
+                    if instance not in serving:
+                        serving[instance] = group.create_task(self._serve(member), name=f"link to {member.replica}")
+
+    async def _serve(self, member: Member) -> None:
+        pause = SHORTEST_PAUSE
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self._stream(member)
+            except grpc.aio.AioRpcError as error:
+                self._log.info("stream to dispatcher ended", dispatcher=member.replica, code=error.code().name)
+            finally:
+                self._tried.add(member.instance)
+            is_stable = self._clock.monotonic() - began > LONGEST_PAUSE.total_seconds()
+            pause = SHORTEST_PAUSE if is_stable else min(2 * pause, LONGEST_PAUSE)
+            await self._clock.sleep(pause)
+
+    async def _stream(self, member: Member) -> None:
+        async with self._open_channel(member.address) as channel:
+            link = Link(member.instance)
+            call = delivery_service_pb2_grpc.DeliveryServiceStub(channel).Deliver(link.requests())
+            is_open = False
+            try:
+                async for response in call:
+                    if not is_open:
+                        is_open = True
+                        self._listener.link_opened(link)
+                        self._tried.add(member.instance)
+                    self._listener.link_answered(link, response)
+            finally:
+                call.cancel()
+                if is_open:
+                    self._listener.link_broken(link)

@@ -1,0 +1,110 @@
+"""Jobs in etcd: the job, its entry in the index, and the answer to its request id, in one transaction each."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from chronos.scheduler.v1 import stored_job_pb2
+
+from libs.etcd import keys
+from libs.etcd.port import Etcd
+from libs.etcd.transactions import Compare, Delete, Get, Operation, Put
+from libs.etcd.values import KeyValue
+from libs.faults import AlreadyExists, InvalidArgument, Stale
+from services.scheduler.domain.identity import shard_of
+from services.scheduler.ports import JobPage, Versioned
+
+REQUEST_MEMORY = timedelta(hours=24)
+READS_PER_TXN = 100
+
+
+class EtcdJobStore:
+    """See ports.JobStore."""
+
+    def __init__(self, etcd: Etcd, shard_count: int) -> None:
+        self._etcd = etcd
+        self._shard_count = shard_count
+
+    async def insert(self, stored: stored_job_pb2.StoredJob) -> Versioned:
+        """See ports.JobStore."""
+        job, request_id = stored.job, stored.request_id
+        key = self._key(job.namespace, job.id)
+        compares = [Compare.absent(key)]
+        puts: list[Operation] = [
+            Put(key, stored.SerializeToString()),
+            Put(keys.job_index(job.namespace, job.id), str(self._shard(job.namespace, job.id)).encode()),
+        ]
+        failure: list[Operation] = [Get(key)]
+        if request_id:
+            request_key = keys.request(job.namespace, f"create-{request_id}")
+            lease = await self._etcd.grant(REQUEST_MEMORY)
+            compares.append(Compare.absent(request_key))
+            puts.append(Put(request_key, job.id.encode(), lease))
+            failure.append(Get(request_key))
+        result = await self._etcd.txn(compares, puts, failure)
+        if result.succeeded:
+            return Versioned(stored=stored, revision=result.revision)
+        if request_id:
+            await self._etcd.revoke(lease)
+            if (answered := result.responses[1].item) is not None:
+                return await self._repeated(job.namespace, answered.value.decode(), job.id)
+        raise AlreadyExists(
+            f'there is a job "{job.id}" in namespace "{job.namespace}" already; choose another id, or update that one',
+            metadata={"job": job.id},
+        )
+
+    async def _repeated(self, namespace: str, first_id: str, job_id: str) -> Versioned:
+        first = await self.get(namespace, first_id)
+        if first is None or first_id != job_id:
+            raise InvalidArgument.of("request_id", f'was used for the job "{first_id}"; choose another one')
+        return first
+
+    async def get(self, namespace: str, job_id: str) -> Versioned | None:
+        """See ports.JobStore."""
+        found = await self._etcd.get(self._key(namespace, job_id))
+        return _versioned(found) if found is not None else None
+
+    async def page(self, namespace: str, *, after_id: str, limit: int) -> JobPage:
+        """See ports.JobStore."""
+        after = keys.job_index(namespace, after_id) if after_id else b""
+        listing = await self._etcd.list_prefix(keys.job_index_of(namespace), after=after, limit=limit, keys_only=True)
+        ids = [keys.last_part(item.key) for item in listing.items]
+        jobs: list[Versioned] = []
+        for start in range(0, len(ids), READS_PER_TXN):
+            wanted = [self._key(namespace, job_id) for job_id in ids[start : start + READS_PER_TXN]]
+            jobs += _present(await self._etcd.get_many(wanted))
+        return JobPage(jobs=jobs, last_id=ids[-1] if ids else "", has_more=listing.has_more)
+
+    async def replace(self, stored: stored_job_pb2.StoredJob, *, revision: int) -> Versioned:
+        """See ports.JobStore."""
+        key = self._key(stored.job.namespace, stored.job.id)
+        result = await self._etcd.txn([Compare.mod_revision_is(key, revision)], [Put(key, stored.SerializeToString())])
+        if not result.succeeded:
+            raise _stale(stored.job.id)
+        return Versioned(stored=stored, revision=result.revision)
+
+    async def delete(self, namespace: str, job_id: str, *, revision: int) -> None:
+        """See ports.JobStore."""
+        key = self._key(namespace, job_id)
+        result = await self._etcd.txn(
+            [Compare.mod_revision_is(key, revision)], [Delete(key), Delete(keys.job_index(namespace, job_id))]
+        )
+        if not result.succeeded:
+            raise _stale(job_id)
+
+    def _key(self, namespace: str, job_id: str) -> bytes:
+        return keys.job(self._shard(namespace, job_id), namespace, job_id)
+
+    def _shard(self, namespace: str, job_id: str) -> int:
+        return shard_of(namespace, job_id, self._shard_count)
+
+
+def _versioned(item: KeyValue) -> Versioned:
+    return Versioned(stored=stored_job_pb2.StoredJob.FromString(item.value), revision=item.mod_revision)
+
+
+def _present(items: Sequence[KeyValue | None]) -> list[Versioned]:
+    return [_versioned(item) for item in items if item is not None]
+
+
+def _stale(job_id: str) -> Stale:
+    return Stale(f'the job "{job_id}" was changed by somebody else; get it again and repeat the change on its new etag')

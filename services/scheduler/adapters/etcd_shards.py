@@ -1,0 +1,84 @@
+"""What the owner of a shard reads from etcd, and its watermarks."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+
+from chronos.cluster.v1 import cluster_pb2
+from chronos.scheduler.v1 import stored_job_pb2
+
+from libs.etcd import keys
+from libs.etcd.port import Etcd
+from libs.etcd.transactions import Compare, Put
+from libs.etcd.values import Snapshot
+from services.scheduler.ports import ShardChange
+
+WRITES_PER_TXN = 60
+
+
+class EtcdShardStore:
+    """See ports.ShardStore."""
+
+    def __init__(self, etcd: Etcd) -> None:
+        self._etcd = etcd
+
+    async def jobs(self, shard: int) -> AsyncGenerator[ShardChange, None]:
+        """See ports.ShardStore."""
+        async with aclosing(self._etcd.follow(keys.jobs_of_shard(shard))) as changes:
+            async for change in changes:
+                if isinstance(change, Snapshot):
+                    yield ShardChange(is_complete=True, jobs=[_job(item.value) for item in change.items])
+                    continue
+                latest = {event.key: event for event in change.events}
+                yield ShardChange(
+                    is_complete=False,
+                    jobs=[_job(event.value) for event in latest.values() if not event.is_delete],
+                    removed=[_names(event.key) for event in latest.values() if event.is_delete],
+                )
+
+    async def triggers(self, shard: int) -> AsyncGenerator[ShardChange, None]:
+        """See ports.ShardStore."""
+        async with aclosing(self._etcd.follow(keys.triggers_of_shard(shard))) as changes:
+            async for change in changes:
+                if isinstance(change, Snapshot):
+                    yield ShardChange(is_complete=True, triggers=[_trigger(item.value) for item in change.items])
+                else:
+                    puts = [event for event in change.events if not event.is_delete]
+                    yield ShardChange(is_complete=False, triggers=[_trigger(event.value) for event in puts])
+
+    async def watermark(self, shard: int) -> datetime | None:
+        """See ports.ShardStore."""
+        found = await self._etcd.get(keys.shard_watermark(shard))
+        return cluster_pb2.Watermark.FromString(found.value).time.ToDatetime(tzinfo=UTC) if found else None
+
+    async def write_watermarks(self, watermarks: Mapping[int, tuple[int, datetime]]) -> None:
+        """See ports.ShardStore. Many shards share a transaction; one that was lost makes it go shard by shard."""
+        shards = list(watermarks)
+        for start in range(0, len(shards), WRITES_PER_TXN):
+            chunk = shards[start : start + WRITES_PER_TXN]
+            if not await self._write(watermarks, chunk) and len(chunk) > 1:
+                for shard in chunk:
+                    await self._write(watermarks, [shard])
+
+    async def _write(self, watermarks: Mapping[int, tuple[int, datetime]], shards: Sequence[int]) -> bool:
+        compares, puts = [], []
+        for shard in shards:
+            epoch, moment = watermarks[shard]
+            message = cluster_pb2.Watermark()
+            message.time.FromDatetime(moment)
+            compares.append(Compare.create_revision_is(keys.shard_owner(shard), epoch))
+            puts.append(Put(keys.shard_watermark(shard), message.SerializeToString()))
+        return (await self._etcd.txn(compares, puts)).succeeded
+
+
+def _job(value: bytes) -> stored_job_pb2.StoredJob:
+    return stored_job_pb2.StoredJob.FromString(value)
+
+
+def _trigger(value: bytes) -> stored_job_pb2.StoredTrigger:
+    return stored_job_pb2.StoredTrigger.FromString(value)
+
+
+def _names(key: bytes) -> tuple[str, str]:
+    namespace, job_id = key.decode().rsplit("/", 2)[1:]
+    return namespace, job_id

@@ -1,0 +1,99 @@
+"""Wires the scheduler."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from chronos.scheduler.v1 import job_service_pb2_grpc
+
+from libs.etcd.meta import ensure_meta
+from libs.etcd.ownership import Claim, ShardOwnership
+from libs.mesh import open_node
+from libs.process import App
+from services.scheduler.adapters.dispatchers import DispatcherPool
+from services.scheduler.adapters.etcd_jobs import EtcdJobStore
+from services.scheduler.adapters.etcd_shards import EtcdShardStore
+from services.scheduler.adapters.etcd_triggers import EtcdTriggerStore
+from services.scheduler.adapters.ledger import HistoryLedger
+from services.scheduler.domain.timeline import Timeline
+from services.scheduler.jobs import Jobs
+from services.scheduler.notes import Notes
+from services.scheduler.outbox import Outbox
+from services.scheduler.outcomes import Outcomes
+from services.scheduler.owned import OwnedShards
+from services.scheduler.servicer import JobServicer
+from services.scheduler.settings import SchedulerSettings
+from services.scheduler.shards import ShardRunner
+from services.scheduler.ticker import Ticker
+from services.scheduler.triggers import Settler, Triggers
+from services.scheduler.watermarks import Watermarks
+
+SERVICE = "chronos.scheduler.v1.JobService"
+
+
+@asynccontextmanager
+async def open_app(settings: SchedulerSettings) -> AsyncIterator[App]:
+    """The scheduler, ready to start."""
+    async with open_node("scheduler", settings) as node:
+        clock, etcd = node.clock, node.etcd
+        shard_count = (await ensure_meta(etcd, settings.shard_count, clock=clock)).shard_count
+        peers, histories, dispatchers = node.watch("scheduler"), node.watch("history"), node.watch("dispatcher")
+        ledger = HistoryLedger(histories, node.channel)
+        job_store, shard_store = EtcdJobStore(etcd, shard_count), EtcdShardStore(etcd)
+        trigger_store = EtcdTriggerStore(etcd, shard_count)
+
+        # The API.
+        jobs = Jobs(job_store, clock)
+        triggers = Triggers(jobs, trigger_store, ledger, clock)
+        server = node.server([
+            (job_service_pb2_grpc.add_JobServiceServicer_to_server, JobServicer(jobs, triggers), SERVICE)
+        ])  # fmt: skip
+
+        # The firing path.
+        def is_valid(shard: int, epoch: int) -> bool:
+            claim = ownership.claims.get(shard)
+            return claim is not None and claim.epoch == epoch and ownership.is_valid(claim)
+
+        async def own(claim: Claim) -> None:
+            await runner.run(claim.shard, claim.epoch)
+
+        timeline, owned = Timeline(), OwnedShards(is_valid)
+        notes, settler = Notes(ledger, clock), Settler(trigger_store, clock)
+        outcomes = Outcomes(owned, settler, notes, clock)
+        outbox = Outbox(owned, outcomes.recorded, outcomes.orphaned, limit=settings.most_queued)
+        pool = DispatcherPool(dispatchers, node.channel, outbox, clock)
+        watermarks = Watermarks(
+            store=shard_store, owned=owned, timeline=timeline, outbox=outbox, clock=clock,
+            interval=settings.watermark_interval,
+        )  # fmt: skip
+        ticker = Ticker(
+            timeline=timeline, owned=owned, outbox=outbox, notes=notes, clock=clock, grace=settings.grace_period
+        )
+        runner = ShardRunner(
+            shards=shard_store, jobs=job_store, ledger=ledger, dispatchers=pool, owned=owned, timeline=timeline,
+            outbox=outbox, notes=notes, settler=settler, watermarks=watermarks, clock=clock,
+        )  # fmt: skip
+        ownership = ShardOwnership(etcd, node.lease, peers, node.member, shard_count, own, clock)
+
+        async def start() -> None:
+            await node.start(server)
+
+        async def drain() -> None:
+            await ownership.hand_over()
+            await server.drain(settings.drain_timeout / 2)
+
+        loops = {
+            **node.loops,
+            "peers": peers.run,
+            "histories": histories.run,
+            "dispatchers": dispatchers.run,
+            "links": pool.run,
+            "notes": notes.run,
+            "settler": settler.run,
+            "watermarks": watermarks.run,
+            "ticker": ticker.run,
+            "ownership": ownership.run,
+        }
+        try:
+            yield App(start=start, loops=loops, drain=drain)
+        finally:
+            await ledger.close()

@@ -1,0 +1,109 @@
+"""Between stored messages and the values that the firing path works with."""
+
+from datetime import UTC, datetime, timedelta
+
+from chronos.dispatcher.v1 import delivery_service_pb2
+from chronos.history.v1 import execution_pb2
+from chronos.scheduler.v1 import job_pb2, stored_job_pb2
+
+from libs import telemetry
+from services.scheduler.domain.identity import EPOCH, microseconds
+from services.scheduler.domain.occurrence import Cause, FiringJob, Run
+from services.scheduler.domain.schedule import IntervalSchedule, parse_schedule
+
+CAUSES = {Cause.SCHEDULE: execution_pb2.Execution.SCHEDULE, Cause.MANUAL: execution_pb2.Execution.MANUAL}
+CAUSES_BACK = {value: cause for cause, value in CAUSES.items()}
+
+
+def firing_job(stored: stored_job_pb2.StoredJob) -> FiringJob:
+    """The job as the firing path sees it. Raises ScheduleError when its schedule means nothing any more."""
+    job = stored.job
+    handed_on = job_pb2.Job(
+        namespace=job.namespace,
+        id=job.id,
+        uid=job.uid,
+        name=job.name,
+        version=job.version,
+        retry_policy=job.retry_policy,
+        timeout=job.timeout,
+        webhook=job.webhook,
+    )
+    return FiringJob(
+        namespace=job.namespace,
+        id=job.id,
+        uid=job.uid,
+        name=job.name,
+        version=job.version,
+        is_enabled=job.enabled,
+        schedule=parse_schedule(job.schedule, job.timezone, anchor=job.created_at.ToDatetime(tzinfo=UTC)),
+        effective_at=stored.effective_at.ToDatetime(tzinfo=UTC),
+        definition=handed_on.SerializeToString(),
+    )
+
+
+def delivery_of(run: Run) -> delivery_service_pb2.Delivery:
+    """What a dispatcher is sent."""
+    message = delivery_service_pb2.Delivery(
+        execution_id=run.execution_id,
+        cause=CAUSES[run.cause],
+        delivery=run.delivery,
+        shard=run.shard,
+        epoch=run.epoch,
+        traceparent=run.traceparent,
+    )
+    message.job.MergeFromString(run.job.definition)
+    seconds, rest = divmod(run.scheduled_us, 1_000_000)
+    message.scheduled_time.seconds = seconds
+    message.scheduled_time.nanos = rest * 1000
+    for attempt in run.attempts:
+        message.attempts.add().MergeFromString(attempt)
+    return message
+
+
+def deleted_job(execution: execution_pb2.Execution) -> FiringJob:
+    """What is left of a job that was deleted while it ran: it cannot be handed out again."""
+    return FiringJob(
+        namespace=execution.namespace,
+        id=execution.job_id,
+        uid=execution.job_uid,
+        name=execution.job_name,
+        version=execution.job_version,
+        is_enabled=False,
+        schedule=IntervalSchedule(timedelta(days=1), EPOCH),
+        effective_at=EPOCH,
+        definition=b"",
+    )
+
+
+def adopted_run(execution: execution_pb2.Execution, job: FiringJob, *, shard: int, epoch: int) -> Run:
+    """A run that an earlier owner handed out, from its record."""
+    return Run(
+        execution_id=execution.id,
+        job=job,
+        shard=shard,
+        epoch=epoch,
+        scheduled_us=microseconds(execution.scheduled_time.ToDatetime(tzinfo=UTC)),
+        cause=CAUSES_BACK.get(execution.cause, Cause.SCHEDULE),
+        traceparent=telemetry.execution_traceparent(execution.id, telemetry.is_sampled(execution.id)),
+        delivery=max(1, execution.delivery),
+        attempts=tuple(attempt.SerializeToString() for attempt in execution.attempts),
+    )
+
+
+def manual_run(trigger: stored_job_pb2.StoredTrigger, job: FiringJob, *, shard: int, epoch: int) -> Run:
+    """A run that was asked for."""
+    return Run(
+        execution_id=trigger.execution_id,
+        job=job,
+        shard=shard,
+        epoch=epoch,
+        scheduled_us=microseconds(moment(trigger)),
+        cause=Cause.MANUAL,
+        traceparent=trigger.traceparent
+        or telemetry.execution_traceparent(trigger.execution_id, telemetry.is_sampled(trigger.execution_id)),
+    )
+
+
+def moment(trigger: stored_job_pb2.StoredTrigger) -> datetime:
+    """When a run was asked for."""
+    return trigger.time.ToDatetime(tzinfo=UTC)

@@ -1,0 +1,22 @@
+"""What the scheduler counts."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+FIRED = Counter("chronos_scheduler_fired_total", "Occurrences fired.")
+MISSED = Counter("chronos_scheduler_missed_total", "Occurrences given up because they were noticed too late.")
+REDELIVERED = Counter("chronos_scheduler_redelivered_total", "Runs handed out again after a fault.")
+FIRING_LATENESS = Histogram(
+    "chronos_scheduler_firing_lateness_seconds",
+    "From the scheduled time to the firing.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
+)
+JOBS = Gauge("chronos_scheduler_jobs", "Enabled jobs on the timeline of this replica.")
+SHARDS = Gauge("chronos_scheduler_shards_owned", "Shards that this replica owns.")
+QUEUED = Gauge("chronos_scheduler_runs_queued", "Runs that wait for a dispatcher.")
+OUTSTANDING = Gauge("chronos_scheduler_runs_outstanding", "Runs that dispatchers hold.")
+WATERMARK_LAG = Gauge("chronos_scheduler_watermark_lag_seconds", "Age of the oldest watermark of the owned shards.")
+TAKEOVER = Histogram(
+    "chronos_scheduler_takeover_seconds",
+    "From winning a shard to firing it.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)

@@ -1,0 +1,75 @@
+"""The shards that this replica owns, and what of their firing is not yet in the ledger."""
+
+from collections.abc import Callable, Iterator
+
+from services.scheduler.domain.occurrence import FiringJob
+
+
+class OwnedShard:
+    """One shard under one epoch. Moments are Unix microseconds.
+
+    Everything up to `horizon_us` was fired; of that, `unrecorded` is not in the ledger yet. `recorded` are ids that
+    an earlier owner got recorded past its watermark. `triggers` are promised runs whose keys are still in etcd.
+    Only while `is_open` does it fire.
+    """
+
+    __slots__ = ("epoch", "horizon_us", "is_open", "jobs", "recorded", "shard", "triggers", "unrecorded", "written_us")
+
+    def __init__(self, shard: int, epoch: int, watermark_us: int) -> None:
+        self.shard = shard
+        self.epoch = epoch
+        self.horizon_us = watermark_us
+        self.written_us = watermark_us
+        self.unrecorded: dict[str, int] = {}
+        self.recorded: set[str] = set()
+        self.triggers: set[str] = set()
+        self.jobs: dict[tuple[str, str], FiringJob] = {}
+        self.is_open = False
+
+    def watermark_us(self) -> int:
+        """The latest moment up to which every occurrence is in the ledger."""
+        if not self.unrecorded:
+            return self.horizon_us
+        return min(self.horizon_us, min(self.unrecorded.values()) - 1)
+
+
+class OwnedShards:
+    """All shards of this replica. `is_valid` says of (shard, epoch) whether the ownership can be relied on now."""
+
+    def __init__(self, is_valid: Callable[[int, int], bool]) -> None:
+        self._is_valid = is_valid
+        self._shards: dict[int, OwnedShard] = {}
+
+    def add(self, shard: OwnedShard) -> None:
+        """From now on the shard fires."""
+        shard.is_open = True
+        self._shards[shard.shard] = shard
+
+    def remove(self, shard: OwnedShard) -> None:
+        """From now on nothing is known of the shard."""
+        shard.is_open = False
+        if self._shards.get(shard.shard) is shard:
+            del self._shards[shard.shard]
+
+    def get(self, number: int, epoch: int) -> OwnedShard | None:
+        """The shard, if it is still owned under that epoch (open or being handed over)."""
+        shard = self._shards.get(number)
+        return shard if shard is not None and shard.epoch == epoch else None
+
+    def trusted(self) -> dict[int, OwnedShard]:
+        """The shards that may fire at this instant."""
+        return {
+            number: shard
+            for number, shard in self._shards.items()
+            if shard.is_open and self._is_valid(number, shard.epoch)
+        }
+
+    def is_trusted(self, shard: OwnedShard) -> bool:
+        """Whether the ownership can be relied on at this instant."""
+        return self._is_valid(shard.shard, shard.epoch)
+
+    def __iter__(self) -> Iterator[OwnedShard]:
+        return iter(list(self._shards.values()))
+
+    def __len__(self) -> int:
+        return len(self._shards)

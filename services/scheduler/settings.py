@@ -1,0 +1,20 @@
+"""What the scheduler can be told."""
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from libs.settings import ServiceSettings
+
+
+class SchedulerSettings(ServiceSettings):
+    """Settings of the scheduler."""
+
+    shard_count: int = Field(default=64, ge=1, le=4096)
+    """Number of shards, when this is the first process of a new cluster; otherwise what the cluster has."""
+    grace_period: timedelta = Field(default=timedelta(seconds=60), ge=timedelta(0))
+    """How late an occurrence may be noticed and still run. Of later ones only the latest runs."""
+    watermark_interval: timedelta = Field(default=timedelta(milliseconds=500), ge=timedelta(milliseconds=50))
+    """How often progress is written to etcd. A take-over looks again at what fired since."""
+    most_queued: int = Field(default=50_000, ge=1)
+    """Runs that may wait for a dispatcher; at more, firing pauses."""

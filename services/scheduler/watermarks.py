@@ -1,0 +1,70 @@
+"""Tells etcd how far each shard is in the ledger."""
+
+from datetime import timedelta
+
+from libs.clock import Clock
+from libs.faults import Fault
+from libs.log import get_logger
+from services.scheduler import metrics
+from services.scheduler.domain.identity import microseconds, moment_of
+from services.scheduler.domain.timeline import Timeline
+from services.scheduler.outbox import Outbox
+from services.scheduler.owned import OwnedShard, OwnedShards
+from services.scheduler.ports import ShardStore
+
+IDLE_US = 5_000_000
+
+
+class Watermarks:
+    """Writes the watermarks of the owned shards, fenced by their epochs.
+
+    A shard with jobs is written every `interval`; one without only every 5 s.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: ShardStore,
+        owned: OwnedShards,
+        timeline: Timeline,
+        outbox: Outbox,
+        clock: Clock,
+        interval: timedelta,
+    ) -> None:
+        self._store = store
+        self._owned = owned
+        self._timeline = timeline
+        self._outbox = outbox
+        self._clock = clock
+        self._interval = interval
+        self._log = get_logger()
+
+    async def run(self) -> None:
+        """Writes until cancelled. A failure is no loss: the next round writes a later moment."""
+        while True:
+            await self._clock.sleep(self._interval)
+            self._measure()
+            try:
+                await self.write(list(self._owned.trusted().values()))
+            except Fault as error:
+                self._log.warning("watermarks not written", error=error.message)
+
+    async def write(self, shards: list[OwnedShard]) -> None:
+        """Writes those that moved."""
+        moved = {
+            shard: mark
+            for shard in shards
+            if (mark := shard.watermark_us()) - shard.written_us > (0 if shard.jobs else IDLE_US)
+        }
+        if moved:
+            await self._store.write_watermarks({s.shard: (s.epoch, moment_of(mark)) for s, mark in moved.items()})
+            for shard, mark in moved.items():
+                shard.written_us = max(shard.written_us, mark)
+
+    def _measure(self) -> None:
+        now_us = microseconds(self._clock.now())
+        metrics.SHARDS.set(len(self._owned))
+        metrics.JOBS.set(len(self._timeline))
+        metrics.QUEUED.set(self._outbox.queued)
+        metrics.OUTSTANDING.set(self._outbox.outstanding)
+        metrics.WATERMARK_LAG.set(max((now_us - shard.watermark_us() for shard in self._owned), default=0) / 1e6)

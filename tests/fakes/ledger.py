@@ -1,0 +1,102 @@
+"""A ledger in memory. Passes the contract suite that the real one passes."""
+
+import asyncio
+from collections.abc import Sequence
+
+from libs.faults import Unavailable, WrongState
+from services.history.domain.records import Change, Record
+from services.history.domain.transitions import advance, is_stale
+from services.history.ports import ExecutionQuery, Page, Position, Seal
+
+
+class FakeLedger:
+    """Both sides, the writing and the reading one. `fault`, when set, is what every write raises."""
+
+    def __init__(self) -> None:
+        self.fault: Unavailable | None = None
+        self.is_held = False
+        self.probes = 0
+        self._held: list[tuple[Sequence[Record], asyncio.Future[frozenset[bytes]]]] = []
+        self._records: dict[bytes, Record] = {}
+        self._seqs: dict[bytes, int] = {}
+        self._epochs: dict[int, int] = {}
+        self._seq = 0
+
+    def take(self, records: Sequence[Record]) -> asyncio.Future[frozenset[bytes]]:
+        future: asyncio.Future[frozenset[bytes]] = asyncio.get_running_loop().create_future()
+        self._held.append((records, future))
+        if not self.is_held:
+            self.release()
+        return future
+
+    def release(self) -> None:
+        """Writes what was taken while `is_held`."""
+        held, self._held = self._held, []
+        for records, future in held:
+            if self.fault is not None:
+                future.set_exception(self.fault)
+            else:
+                future.set_result(frozenset(record.id for record in records if not self._put(record)))
+
+    async def seal(self, shard: int, epoch: int, watermark_us: int) -> Seal:
+        self._ensure_writable()
+        if self._epochs.get(shard, 0) > epoch:
+            raise WrongState("A newer epoch is sealed.", reason="EPOCH_SEALED")
+        self._epochs[shard] = epoch
+        mine = [record for record in self._records.values() if record.shard == shard]
+        return Seal(
+            unfinished=tuple(record._replace(response="") for record in mine if not record.is_final),
+            recorded_ids=tuple(record.id for record in mine if record.scheduled_us > watermark_us),
+        )
+
+    async def expire(self, before_us: int, limit: int) -> int:
+        self._ensure_writable()
+        old = [r.id for r in self._records.values() if r.is_final and r.scheduled_us < before_us][:limit]
+        for execution_id in old:
+            del self._records[execution_id], self._seqs[execution_id]
+        return len(old)
+
+    async def probe(self) -> None:
+        self.probes += 1
+        self._ensure_writable()
+
+    async def find(self, namespace: str, execution_id: bytes) -> Record | None:
+        record = self._records.get(execution_id)
+        return record if record is not None and record.namespace == namespace else None
+
+    async def page(self, query: ExecutionQuery) -> Page:
+        found = sorted(
+            (
+                record._replace(attempts=b"")
+                for record in self._records.values()
+                if record.namespace == query.namespace
+                and query.job_id in ("", record.job_id)
+                and (not query.statuses or record.status in query.statuses)
+                and (query.after is None or (record.scheduled_us, record.id) < query.after)
+            ),
+            key=lambda record: (record.scheduled_us, record.id),
+            reverse=True,
+        )
+        shown = tuple(found[: query.limit])
+        return Page(records=shown, next=(shown[-1].scheduled_us, shown[-1].id) if len(found) > len(shown) else None)
+
+    async def position(self) -> Position:
+        return Position(ledger_id="fake", seq=self._seq)
+
+    async def changes(self, after_seq: int, limit: int) -> list[Change]:
+        changed = sorted((seq, execution_id) for execution_id, seq in self._seqs.items() if seq > after_seq)[:limit]
+        return [Change(seq, self._records[execution_id]._replace(attempts=b"")) for seq, execution_id in changed]
+
+    def _put(self, news: Record) -> bool:
+        if is_stale(news, self._epochs.get(news.shard, 0)):
+            return False
+        stored = self._records.get(news.id)
+        record = advance(stored, news)
+        if record is not stored:
+            self._seq += 1
+            self._records[news.id], self._seqs[news.id] = record, self._seq
+        return True
+
+    def _ensure_writable(self) -> None:
+        if self.fault is not None:
+            raise self.fault

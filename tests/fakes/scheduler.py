@@ -1,0 +1,121 @@
+"""In-memory stand-ins for what the scheduler's use cases need from outside."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import datetime
+
+from chronos.history.v1 import execution_pb2
+from chronos.scheduler.v1 import stored_job_pb2
+
+from libs.faults import AlreadyExists, Stale, Unavailable
+from services.scheduler.domain.occurrence import Run
+from services.scheduler.ports import JobPage, Note, Sealed, ShardChange, Versioned
+
+
+class FakeJobStore:
+    """Jobs in a dict; revisions count up."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[tuple[str, str], Versioned] = {}
+        self.revision = 100
+
+    def _write(self, stored: stored_job_pb2.StoredJob) -> Versioned:
+        self.revision += 1
+        copy = stored_job_pb2.StoredJob()
+        copy.CopyFrom(stored)
+        versioned = Versioned(stored=copy, revision=self.revision)
+        self.jobs[stored.job.namespace, stored.job.id] = versioned
+        return versioned
+
+    async def insert(self, stored: stored_job_pb2.StoredJob) -> Versioned:
+        known = self.jobs.get((stored.job.namespace, stored.job.id))
+        if known is not None and stored.request_id and known.stored.request_id == stored.request_id:
+            return known
+        if known is not None:
+            raise AlreadyExists("taken")
+        return self._write(stored)
+
+    async def get(self, namespace: str, job_id: str) -> Versioned | None:
+        return self.jobs.get((namespace, job_id))
+
+    async def page(self, namespace: str, *, after_id: str, limit: int) -> JobPage:
+        ids = sorted(job for space, job in self.jobs if space == namespace and job > after_id)
+        chosen = ids[:limit]
+        return JobPage(
+            jobs=[self.jobs[namespace, job] for job in chosen],
+            last_id=chosen[-1] if chosen else "",
+            has_more=len(ids) > limit,
+        )
+
+    async def replace(self, stored: stored_job_pb2.StoredJob, *, revision: int) -> Versioned:
+        if self.jobs[stored.job.namespace, stored.job.id].revision != revision:
+            raise Stale("changed")
+        return self._write(stored)
+
+    async def delete(self, namespace: str, job_id: str, *, revision: int) -> None:
+        if self.jobs[namespace, job_id].revision != revision:
+            raise Stale("changed")
+        del self.jobs[namespace, job_id]
+
+
+class FakeLedger:
+    """Remembers notes and seals; can be away."""
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+        self.seals: list[tuple[int, int, datetime]] = []
+        self.unfinished: list[execution_pb2.Execution] = []
+        self.recorded: set[str] = set()
+        self.is_away = False
+
+    async def seal(self, shard: int, epoch: int, watermark: datetime) -> Sealed:
+        self._check()
+        self.seals.append((shard, epoch, watermark))
+        return Sealed(unfinished=self.unfinished, recorded=frozenset(self.recorded))
+
+    async def record(self, notes: Sequence[Note]) -> None:
+        self._check()
+        self.notes.extend(notes)
+
+    def _check(self) -> None:
+        if self.is_away:
+            raise Unavailable("history is away")
+
+
+class FakeShardStore:
+    """One shard's jobs and triggers as queues of changes; watermarks in a dict."""
+
+    def __init__(self) -> None:
+        self.job_changes: asyncio.Queue[ShardChange] = asyncio.Queue()
+        self.trigger_changes: asyncio.Queue[ShardChange] = asyncio.Queue()
+        self.watermarks: dict[int, tuple[int, datetime]] = {}
+
+    async def jobs(self, shard: int) -> AsyncGenerator[ShardChange, None]:
+        while True:
+            yield await self.job_changes.get()
+
+    async def triggers(self, shard: int) -> AsyncGenerator[ShardChange, None]:
+        while True:
+            yield await self.trigger_changes.get()
+
+    async def watermark(self, shard: int) -> datetime | None:
+        found = self.watermarks.get(shard)
+        return found[1] if found else None
+
+    async def write_watermarks(self, watermarks: Mapping[int, tuple[int, datetime]]) -> None:
+        self.watermarks.update(watermarks)
+
+
+class FakeLink:
+    """Remembers what was sent to a dispatcher."""
+
+    def __init__(self, instance: str) -> None:
+        self.instance = instance
+        self.sent: list[Run] = []
+        self.asked: list[str] = []
+
+    def send(self, runs: Sequence[Run]) -> None:
+        self.sent.extend(runs)
+
+    def adopt(self, execution_ids: Sequence[str]) -> None:
+        self.asked.extend(execution_ids)

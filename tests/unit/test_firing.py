@@ -1,0 +1,443 @@
+"""The firing path from the timeline to the dispatchers and back, on a clock of our own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from chronos.dispatcher.v1 import delivery_service_pb2 as delivery
+from chronos.history.v1 import execution_pb2
+from chronos.scheduler.v1 import job_pb2, stored_job_pb2, target_pb2
+
+from services.scheduler.domain.identity import execution_id, microseconds, moment_of
+from services.scheduler.domain.occurrence import Run
+from services.scheduler.domain.timeline import Timeline
+from services.scheduler.notes import Notes
+from services.scheduler.outbox import Outbox
+from services.scheduler.outcomes import Outcomes
+from services.scheduler.owned import OwnedShard, OwnedShards
+from services.scheduler.ports import ShardChange
+from services.scheduler.shards import ShardRunner
+from services.scheduler.ticker import Ticker
+from services.scheduler.triggers import Settler
+from services.scheduler.watermarks import Watermarks
+from tests.fakes.clock import FakeClock
+from tests.fakes.scheduler import FakeJobStore, FakeLedger, FakeLink, FakeShardStore
+
+Event = delivery.DeliveryEvent
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+SHARD, EPOCH = 7, 42
+PROMISED = "018bcfe5-6800-845c-acb2-5c033444737c"
+
+
+class SettledTriggers:
+    """Remembers which triggers were forgotten."""
+
+    def __init__(self) -> None:
+        self.settled: list[tuple[int, str]] = []
+
+    async def settle(self, triggers: list[tuple[int, str]]) -> None:
+        self.settled.extend(triggers)
+
+
+class NoDispatchersToWaitFor:
+    """All dispatchers were tried."""
+
+    async def settled(self, *, deadline: timedelta) -> None:
+        return
+
+
+class Bench:
+    """One scheduler replica with one shard, and everything around it in memory."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock(START)
+        self.store, self.shards, self.ledger = FakeJobStore(), FakeShardStore(), FakeLedger()
+        self.settled = SettledTriggers()
+        self.is_trusted = True
+        self.timeline = Timeline()
+        self.owned = OwnedShards(lambda shard, epoch: self.is_trusted)
+        self.notes = Notes(self.ledger, self.clock)
+        self.settler = Settler(self.settled, self.clock)  # type: ignore[arg-type]
+        outcomes = Outcomes(self.owned, self.settler, self.notes, self.clock)
+        self.outbox = Outbox(self.owned, outcomes.recorded, outcomes.orphaned, limit=1000)
+        self.watermarks = Watermarks(
+            store=self.shards,
+            owned=self.owned,
+            timeline=self.timeline,
+            outbox=self.outbox,
+            clock=self.clock,
+            interval=timedelta(milliseconds=500),
+        )
+        self.ticker = Ticker(
+            timeline=self.timeline,
+            owned=self.owned,
+            outbox=self.outbox,
+            notes=self.notes,
+            clock=self.clock,
+            grace=timedelta(seconds=60),
+        )
+        self.runner = ShardRunner(
+            shards=self.shards,
+            jobs=self.store,
+            ledger=self.ledger,
+            dispatchers=NoDispatchersToWaitFor(),
+            owned=self.owned,
+            timeline=self.timeline,
+            outbox=self.outbox,
+            notes=self.notes,
+            settler=self.settler,
+            watermarks=self.watermarks,
+            clock=self.clock,
+        )
+
+    def link(self, name: str = "d1", credit: int = 1000) -> FakeLink:
+        link = FakeLink(name)
+        self.outbox.link_opened(link)
+        self.outbox.link_answered(link, delivery.DeliverResponse(credit=credit))
+        return link
+
+    def report(self, link: FakeLink, kind: "Event.Kind.ValueType", *ids: str) -> None:
+        events = [Event(execution_id=identity, kind=kind) for identity in ids]
+        self.outbox.link_answered(link, delivery.DeliverResponse(events=events))
+
+    @asynccontextmanager
+    async def owning(self, *jobs: stored_job_pb2.StoredJob) -> AsyncIterator[asyncio.Task[None]]:
+        """Owns the shard, with every loop running."""
+        self.shards.job_changes.put_nowait(ShardChange(is_complete=True, jobs=jobs))
+        self.shards.trigger_changes.put_nowait(ShardChange(is_complete=True))
+        async with asyncio.TaskGroup() as group:
+            loops = [group.create_task(loop()) for loop in (self.ticker.run, self.notes.run, self.settler.run,
+                                                            self.watermarks.run)]  # fmt: skip
+            runner = group.create_task(self.runner.run(SHARD, EPOCH))
+            await self.clock.advance(timedelta(milliseconds=1))
+            try:
+                yield runner
+            finally:
+                self.is_trusted = False
+                for task in (runner, *loops):
+                    task.cancel()
+
+    def watermark(self) -> datetime:
+        return self.shards.watermarks[SHARD][1]
+
+
+def stored(
+    name: str = "a", schedule: str = "* * * * * *", *, version: int = 1, **fields: object
+) -> stored_job_pb2.StoredJob:
+    job = job_pb2.Job(
+        namespace="default",
+        id=name,
+        uid=f"uid-{name}",
+        name=name,
+        schedule=schedule,
+        timezone="UTC",
+        version=version,
+        enabled=True,
+        webhook=target_pb2.WebhookTarget(url="https://example.com"),
+    )
+    job.MergeFrom(job_pb2.Job(**fields))  # type: ignore[arg-type]
+    job.created_at.FromDatetime(START)
+    message = stored_job_pb2.StoredJob(job=job)
+    message.effective_at.FromDatetime(START)
+    return message
+
+
+def times(link: FakeLink) -> list[datetime]:
+    return [moment_of(run.scheduled_us) for run in link.sent]
+
+
+def ids(runs: list[Run]) -> list[str]:
+    return [run.execution_id for run in runs]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_every_occurrence_is_handed_to_a_dispatcher_once(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored()):
+        await bench.clock.advance(5 * SECOND)
+    assert times(link) == [START + n * SECOND for n in range(1, 6)]
+    assert ids(link.sent) == [execution_id("uid-a", microseconds(moment)) for moment in times(link)]
+    assert {(run.shard, run.epoch, run.delivery) for run in link.sent} == {(SHARD, EPOCH, 1)}
+
+
+async def test_the_watermark_stops_before_what_is_not_recorded(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored()):
+        await bench.clock.advance(3 * SECOND)
+        assert bench.watermark() < START + SECOND
+        bench.report(link, Event.RECORDED, link.sent[0].execution_id, link.sent[2].execution_id)
+        await bench.clock.advance(SECOND / 2)
+        assert START + SECOND <= bench.watermark() < START + 2 * SECOND
+        bench.report(link, Event.FINISHED, link.sent[1].execution_id)
+        await bench.clock.advance(SECOND)
+        assert START + 3 * SECOND <= bench.watermark() < START + 4 * SECOND
+
+
+async def test_a_shard_in_doubt_does_not_fire_and_catches_up_when_the_doubt_ends(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored()):
+        bench.is_trusted = False
+        await bench.clock.advance(3 * SECOND)
+        assert link.sent == []
+        bench.is_trusted = True
+        await bench.clock.advance(SECOND / 10)
+        assert times(link) == [START + n * SECOND for n in (1, 2, 3)]
+
+
+async def test_without_dispatchers_runs_wait_and_none_is_lost(bench: Bench) -> None:
+    async with bench.owning(stored()):
+        await bench.clock.advance(3 * SECOND)
+        assert bench.outbox.queued == 3
+        link = bench.link()
+        assert times(link) == [START + n * SECOND for n in (1, 2, 3)]
+
+
+async def test_no_more_is_sent_than_there_is_credit_for(bench: Bench) -> None:
+    link = bench.link(credit=2)
+    async with bench.owning(stored()):
+        await bench.clock.advance(5 * SECOND)
+        assert len(link.sent) == 2
+        bench.outbox.link_answered(link, delivery.DeliverResponse(credit=1))
+        assert len(link.sent) == 3
+
+
+async def test_a_lost_dispatcher_s_runs_go_to_another_with_the_same_id(bench: Bench) -> None:
+    first = bench.link("d1")
+    async with bench.owning(stored()):
+        await bench.clock.advance(2 * SECOND)
+        bench.report(first, Event.FINISHED, first.sent[0].execution_id)
+        second = bench.link("d2")
+        bench.outbox.link_broken(first)
+        assert ids(second.sent) == [first.sent[1].execution_id]
+        assert second.sent[0].delivery == 2
+
+
+async def test_a_returned_run_goes_on_with_its_attempts(bench: Bench) -> None:
+    first = bench.link("d1")
+    async with bench.owning(stored()):
+        await bench.clock.advance(SECOND)
+        attempts = [execution_pb2.Attempt(number=1, error="refused")]
+        event = Event(execution_id=first.sent[0].execution_id, kind=Event.RETURNED, attempts=attempts)
+        bench.outbox.link_answered(first, delivery.DeliverResponse(events=[event], is_draining=True))
+        second = bench.link("d2")
+        assert ids(second.sent) == ids(first.sent)
+        assert execution_pb2.Attempt.FromString(second.sent[0].attempts[0]) == attempts[0]
+
+
+async def test_a_draining_dispatcher_gets_nothing_more(bench: Bench) -> None:
+    link = bench.link()
+    bench.outbox.link_answered(link, delivery.DeliverResponse(is_draining=True))
+    async with bench.owning(stored()):
+        await bench.clock.advance(2 * SECOND)
+    assert link.sent == []
+
+
+async def test_a_takeover_fires_what_the_earlier_owner_did_not_get_recorded(bench: Bench) -> None:
+    link = bench.link()
+    bench.shards.watermarks[SHARD] = (1, START + 2 * SECOND)
+    bench.ledger.recorded = {execution_id("uid-a", microseconds(START + 4 * SECOND))}
+    await bench.clock.advance(5 * SECOND)
+    async with bench.owning(stored()):
+        await bench.clock.advance(SECOND / 10)
+    assert times(link) == [START + 3 * SECOND, START + 5 * SECOND]
+    assert bench.ledger.seals == [(SHARD, EPOCH, START + 2 * SECOND)]
+
+
+async def test_a_takeover_waits_for_history(bench: Bench) -> None:
+    link = bench.link()
+    bench.ledger.is_away = True
+    async with bench.owning(stored()):
+        await bench.clock.advance(3 * SECOND)
+        assert link.sent == []
+        bench.ledger.is_away = False
+        await bench.clock.advance(SECOND / 2)
+        assert times(link) == [START + n * SECOND for n in (1, 2, 3)]
+
+
+def unfinished(number: int, status: "execution_pb2.Execution.Status.ValueType") -> execution_pb2.Execution:
+    at = START + number * SECOND
+    execution = execution_pb2.Execution(
+        id=execution_id("uid-a", microseconds(at)), namespace="default", job_id="a", job_uid="uid-a", status=status,
+        delivery=1, cause=execution_pb2.Execution.SCHEDULE,
+        attempts=[execution_pb2.Attempt(number=1)],
+    )  # fmt: skip
+    execution.scheduled_time.FromDatetime(at)
+    return execution
+
+
+async def test_a_run_that_a_dispatcher_still_holds_is_left_to_finish(bench: Bench) -> None:
+    link = bench.link()
+    running = unfinished(-10, execution_pb2.Execution.RUNNING)
+    bench.ledger.unfinished = [running]
+    async with bench.owning(stored()):
+        assert link.asked == [running.id]
+        bench.report(link, Event.HELD, running.id)
+        assert link.sent == []
+        other = bench.link("d2")
+        bench.outbox.link_broken(link)
+        assert ids(other.sent) == [running.id]
+        assert other.sent[0].delivery == 2
+        assert len(other.sent[0].attempts) == 1
+
+
+async def test_a_run_that_nobody_holds_is_handed_out_again(bench: Bench) -> None:
+    first, second = bench.link("d1"), bench.link("d2")
+    running = unfinished(-10, execution_pb2.Execution.RUNNING)
+    bench.ledger.unfinished = [running]
+    async with bench.owning(stored()):
+        bench.report(first, Event.UNKNOWN, running.id)
+        assert first.sent + second.sent == []
+        bench.report(second, Event.UNKNOWN, running.id)
+        assert ids(first.sent + second.sent) == [running.id]
+
+
+async def test_an_interrupted_run_of_a_deleted_job_ends_with_a_reason(bench: Bench) -> None:
+    bench.ledger.unfinished = [unfinished(-10, execution_pb2.Execution.RUNNING)]
+    async with bench.owning():
+        await bench.clock.advance(SECOND)
+    (note,) = bench.ledger.notes
+    assert note.execution.status == execution_pb2.Execution.FAILED
+    assert "deleted" in note.execution.reason
+
+
+async def test_late_occurrences_are_explained_and_the_latest_runs(bench: Bench) -> None:
+    link = bench.link()
+    bench.shards.watermarks[SHARD] = (1, START)
+    await bench.clock.advance(timedelta(hours=5, minutes=30))
+    async with bench.owning(stored(schedule="@hourly")):
+        await bench.clock.advance(SECOND)
+        assert times(link) == [START + timedelta(hours=5)]
+        (note,) = bench.ledger.notes
+        assert note.execution.status == execution_pb2.Execution.SKIPPED
+        assert "4 run(s)" in note.execution.reason
+
+
+async def test_a_run_within_the_grace_period_is_not_skipped(bench: Bench) -> None:
+    link = bench.link()
+    bench.shards.watermarks[SHARD] = (1, START)
+    await bench.clock.advance(10 * SECOND)
+    async with bench.owning(stored()):
+        await bench.clock.advance(SECOND / 10)
+        assert times(link) == [START + n * SECOND for n in range(1, 11)]
+    assert bench.ledger.notes == []
+
+
+async def test_the_watermark_waits_for_a_note(bench: Bench) -> None:
+    bench.link()
+    bench.shards.watermarks[SHARD] = (1, START)
+    await bench.clock.advance(timedelta(hours=5, minutes=30))
+    async with bench.owning(stored(schedule="@hourly")):
+        bench.ledger.is_away = True
+        await bench.clock.advance(3 * SECOND)
+        assert bench.watermark() < START + timedelta(hours=1)
+
+
+async def test_a_change_takes_the_place_of_the_old_version(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored()):
+        await bench.clock.advance(2 * SECOND)
+        changed = stored(schedule="30 * * * * *", version=2)
+        changed.effective_at.FromDatetime(bench.clock.now())
+        bench.shards.job_changes.put_nowait(ShardChange(is_complete=False, jobs=[changed]))
+        await bench.clock.advance(60 * SECOND)
+    assert times(link) == [START + SECOND, START + 2 * SECOND, START + 30 * SECOND]
+    assert [run.job.version for run in link.sent] == [1, 1, 2]
+
+
+async def test_a_deleted_or_disabled_job_does_not_fire(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored("a"), stored("b")):
+        bench.shards.job_changes.put_nowait(
+            ShardChange(is_complete=False, jobs=[stored("b", version=2, enabled=False)], removed=[("default", "a")])
+        )
+        await bench.clock.advance(3 * SECOND)
+    assert link.sent == []
+
+
+async def test_a_fresh_listing_removes_what_is_not_in_it(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored("a"), stored("b")):
+        bench.shards.job_changes.put_nowait(ShardChange(is_complete=True, jobs=[stored("b")]))
+        await bench.clock.advance(SECOND)
+    assert [run.job.id for run in link.sent] == ["b"]
+
+
+def trigger(identity: str, uid: str = "uid-a") -> stored_job_pb2.StoredTrigger:
+    message = stored_job_pb2.StoredTrigger(execution_id=identity, namespace="default", job_id="a", job_uid=uid)
+    message.time.FromDatetime(START)
+    return message
+
+
+async def test_a_promised_run_fires_once_and_is_forgotten_when_recorded(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored(schedule="@yearly", enabled=False)):
+        for _ in range(2):
+            bench.shards.trigger_changes.put_nowait(ShardChange(is_complete=False, triggers=[trigger(PROMISED)]))
+        await bench.clock.advance(SECOND)
+        assert ids(link.sent) == [PROMISED]
+        assert bench.settled.settled == []
+        bench.report(link, Event.RECORDED, PROMISED)
+        await bench.clock.advance(SECOND)
+        assert bench.settled.settled == [(SHARD, PROMISED)]
+
+
+async def test_a_promised_run_that_is_recorded_already_is_only_forgotten(bench: Bench) -> None:
+    link = bench.link()
+    bench.ledger.recorded = {PROMISED}
+    async with bench.owning(stored(schedule="@yearly")):
+        bench.shards.trigger_changes.put_nowait(ShardChange(is_complete=False, triggers=[trigger(PROMISED)]))
+        await bench.clock.advance(SECOND)
+    assert link.sent == []
+    assert bench.settled.settled == [(SHARD, PROMISED)]
+
+
+async def test_a_promised_run_of_a_job_that_is_gone_is_explained(bench: Bench) -> None:
+    async with bench.owning():
+        bench.shards.trigger_changes.put_nowait(ShardChange(is_complete=False, triggers=[trigger(PROMISED, uid="old")]))
+        await bench.clock.advance(SECOND)
+    (note,) = bench.ledger.notes
+    assert (note.execution.id, note.execution.status) == (PROMISED, execution_pb2.Execution.SKIPPED)
+    assert bench.settled.settled == [(SHARD, PROMISED)]
+
+
+async def test_a_shard_that_is_handed_over_waits_for_what_is_on_its_way(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored()) as runner:
+        await bench.clock.advance(SECOND)
+        runner.cancel()
+        await bench.clock.advance(timedelta(milliseconds=50))
+        assert not runner.done()
+        bench.report(link, Event.FINISHED, link.sent[0].execution_id)
+        await bench.clock.advance(timedelta(milliseconds=50))
+        assert runner.done()
+        assert bench.watermark() >= START + SECOND
+        await bench.clock.advance(3 * SECOND)
+        assert len(link.sent) == 1
+
+
+async def test_a_shard_that_is_lost_is_let_go_at_once(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored()) as runner:
+        await bench.clock.advance(SECOND)
+        bench.is_trusted = False
+        runner.cancel()
+        await bench.clock.advance(timedelta(milliseconds=10))
+        assert runner.done()
+        assert len(bench.owned) == 0
+        assert bench.outbox.outstanding == 0
+        assert len(link.sent) == 1
+
+
+async def test_an_owned_shard_knows_its_watermark() -> None:
+    shard = OwnedShard(SHARD, EPOCH, 100)
+    assert shard.watermark_us() == 100
+    shard.horizon_us = 500
+    shard.unrecorded = {"a": 300, "b": 200}
+    assert shard.watermark_us() == 199

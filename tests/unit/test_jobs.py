@@ -1,0 +1,262 @@
+"""The use cases of JobService."""
+
+from datetime import timedelta
+
+import pytest
+from chronos.scheduler.v1 import job_pb2, target_pb2
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from libs.faults import AlreadyExists, InvalidArgument, NotFound, Stale
+from services.scheduler.jobs import Jobs
+from tests.fakes.clock import FakeClock
+from tests.fakes.scheduler import FakeJobStore
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def store() -> FakeJobStore:
+    return FakeJobStore()
+
+
+@pytest.fixture
+def jobs(store: FakeJobStore, clock: FakeClock) -> Jobs:
+    return Jobs(store, clock)
+
+
+def wish(name: str = "Nightly report", **fields: object) -> job_pb2.Job:
+    job = job_pb2.Job(name=name, schedule="0 3 * * *", webhook=target_pb2.WebhookTarget(url="https://example.com/x"))
+    job.MergeFrom(job_pb2.Job(**fields))  # type: ignore[arg-type]
+    return job
+
+
+async def create(jobs: Jobs, job: job_pb2.Job, **options: object) -> job_pb2.Job:
+    settings: dict[str, object] = {"namespace": "", "request_id": "", "validate_only": False, "author": "key-1"}
+    return await jobs.create(job, **{**settings, **options})  # type: ignore[arg-type]
+
+
+async def test_a_new_job_says_what_was_left_out(jobs: Jobs, clock: FakeClock) -> None:
+    job = await create(jobs, wish())
+    assert (job.namespace, job.id, job.version, job.updated_by) == ("default", "nightly-report", 1, "key-1")
+    assert job.enabled
+    assert job.timezone == "UTC"
+    assert job.webhook.method == "POST"
+    assert job.timeout.ToTimedelta() == timedelta(seconds=30)
+    policy = job.retry_policy
+    assert (policy.max_attempts, policy.multiplier) == (3, 2.0)
+    assert policy.initial_interval.ToTimedelta() == timedelta(seconds=1)
+    assert policy.max_interval.ToTimedelta() == timedelta(minutes=1)
+    assert job.next_run.ToDatetime() == clock.now().replace(tzinfo=None) + timedelta(hours=3)
+    assert job.etag
+    assert job.uid
+
+
+async def test_a_partial_retry_policy_is_filled_up(jobs: Jobs) -> None:
+    policy = target_pb2.RetryPolicy(max_attempts=7)
+    policy.initial_interval.FromTimedelta(timedelta(minutes=5))
+    job = await create(jobs, wish(retry_policy=policy))
+    assert job.retry_policy.max_attempts == 7
+    assert job.retry_policy.max_interval.ToTimedelta() == timedelta(minutes=5)
+
+
+async def test_what_only_the_server_may_say_is_not_taken_from_the_caller(jobs: Jobs) -> None:
+    job = await create(jobs, wish(uid="mine", version=99, updated_by="me"))
+    assert job.uid != "mine"
+    assert (job.version, job.updated_by) == (1, "key-1")
+
+
+async def test_an_id_that_is_taken_is_refused(jobs: Jobs) -> None:
+    await create(jobs, wish())
+    with pytest.raises(AlreadyExists):
+        await create(jobs, wish())
+
+
+async def test_a_repeated_request_answers_the_first_job(jobs: Jobs) -> None:
+    first = await create(jobs, wish(), request_id="r1")
+    second = await create(jobs, wish(), request_id="r1")
+    assert second.uid == first.uid
+
+
+async def test_the_same_id_lives_in_two_namespaces(jobs: Jobs) -> None:
+    await create(jobs, wish())
+    other = await create(jobs, wish(), namespace="team-b")
+    assert other.namespace == "team-b"
+    with pytest.raises(NotFound):
+        await jobs.get("team-c", other.id)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"schedule": "61 * * * *"}, "schedule"),
+        ({"schedule": "0 0 30 2 *"}, "schedule"),
+        ({"timezone": "Mars/Olympus"}, "timezone"),
+        ({"name": "!!!"}, "id"),
+        ({"webhook": target_pb2.WebhookTarget(url="ftp://x/y")}, "webhook.url"),
+        ({"webhook": target_pb2.WebhookTarget(url="not a url")}, "webhook.url"),
+        ({"webhook": target_pb2.WebhookTarget(url="http://u:p@host/")}, "webhook.url"),
+        ({"webhook": target_pb2.WebhookTarget(body="{{.Nope}}")}, "webhook.body"),
+        ({"webhook": target_pb2.WebhookTarget(body="x", method="GET")}, "webhook.body"),
+        ({"webhook": target_pb2.WebhookTarget(headers={"Bad Name": "x"})}, "webhook.headers['Bad Name']"),
+        (
+            {"webhook": target_pb2.WebhookTarget(headers={"X-Chronos-Job-ID": "x"})},
+            "webhook.headers['X-Chronos-Job-ID']",
+        ),
+        ({"webhook": target_pb2.WebhookTarget(headers={"A": "x\r\nB: y"})}, "webhook.headers['A']"),
+    ],
+)
+async def test_a_job_that_could_not_run_is_refused_with_its_field(
+    jobs: Jobs, store: FakeJobStore, fields: dict[str, object], path: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await create(jobs, wish(**{"name": "x", **fields} if "name" not in fields else fields))
+    assert path in [violation.field for violation in caught.value.violations]
+    assert not store.jobs
+
+
+async def test_every_mistake_is_named_at_once(jobs: Jobs) -> None:
+    bad = wish(schedule="x", timezone="Nowhere/Land", webhook=target_pb2.WebhookTarget(url="gopher://x"))
+    with pytest.raises(InvalidArgument) as caught:
+        await create(jobs, bad)
+    assert {violation.field for violation in caught.value.violations} == {"schedule", "timezone", "webhook.url"}
+
+
+async def test_a_check_changes_nothing(jobs: Jobs, store: FakeJobStore) -> None:
+    job = await create(jobs, wish(), validate_only=True)
+    assert job.id == "nightly-report"
+    assert not job.etag
+    assert not store.jobs
+
+
+async def test_secrets_are_never_returned_and_their_masks_keep_them(jobs: Jobs, store: FakeJobStore) -> None:
+    auth = target_pb2.WebhookAuth(bearer=target_pb2.BearerAuth(token="s3cret"))
+    webhook = target_pb2.WebhookTarget(url="https://example.com/", auth=auth)
+    shown = await create(jobs, wish(webhook=webhook))
+    assert shown.webhook.auth.bearer.token == "********"
+    shown.description = "changed"
+    again = await jobs.replace("", shown.id, shown, validate_only=False, author="k")
+    assert again.description == "changed"
+    assert store.jobs["default", shown.id].stored.job.webhook.auth.bearer.token == "s3cret"
+
+
+async def test_a_mask_with_nothing_behind_it_is_refused(jobs: Jobs) -> None:
+    auth = target_pb2.WebhookAuth(bearer=target_pb2.BearerAuth(token="********"))
+    with pytest.raises(InvalidArgument, match="mask"):
+        await create(jobs, wish(webhook=target_pb2.WebhookTarget(url="https://example.com/", auth=auth)))
+
+
+async def test_replace_puts_defaults_where_nothing_is_given(jobs: Jobs) -> None:
+    job = await create(jobs, wish(description="old", tags={"a": "b"}, enabled=False))
+    replaced = await jobs.replace("", job.id, wish(), validate_only=False, author="k")
+    assert replaced.description == ""
+    assert not replaced.tags
+    assert replaced.enabled
+    assert replaced.version == 2
+    assert replaced.uid == job.uid
+    assert replaced.created_at == job.created_at
+
+
+async def test_update_changes_only_what_the_mask_names(jobs: Jobs) -> None:
+    job = await create(jobs, wish(description="old", tags={"a": "b"}))
+    change = job_pb2.Job(description="new", webhook=target_pb2.WebhookTarget(url="https://example.com/new"))
+    mask = FieldMask(paths=["webhook.url", "tags"])
+    updated = await jobs.update("", job.id, change, mask, validate_only=False, author="k")
+    assert updated.webhook.url == "https://example.com/new"
+    assert updated.webhook.method == "POST"
+    assert updated.description == "old"
+    assert not updated.tags
+
+
+async def test_update_without_a_mask_takes_what_is_given(jobs: Jobs) -> None:
+    job = await create(jobs, wish(description="old"))
+    updated = await jobs.update("", job.id, job_pb2.Job(enabled=False), FieldMask(), validate_only=False, author="k")
+    assert not updated.enabled
+    assert updated.description == "old"
+    assert not updated.HasField("next_run")
+
+
+@pytest.mark.parametrize("path", ["nope", "webhook.nope", "uid", "id", "tags.team", "schedule.x"])
+async def test_a_mask_that_names_what_cannot_be_changed_is_refused(jobs: Jobs, path: str) -> None:
+    job = await create(jobs, wish())
+    with pytest.raises(InvalidArgument) as caught:
+        await jobs.update("", job.id, job_pb2.Job(), FieldMask(paths=[path]), validate_only=False, author="k")
+    assert caught.value.violations[0].field == "update_mask"
+
+
+async def test_a_merged_job_is_checked_whole(jobs: Jobs) -> None:
+    job = await create(jobs, wish())
+    with pytest.raises(InvalidArgument) as caught:
+        await jobs.update("", job.id, job_pb2.Job(), FieldMask(paths=["name"]), validate_only=False, author="k")
+    assert caught.value.violations[0].field == "name"
+
+
+async def test_a_stale_etag_is_refused(jobs: Jobs) -> None:
+    job = await create(jobs, wish())
+    await jobs.set_enabled("", job.id, is_enabled=False, author="k")
+    with pytest.raises(Stale):
+        await jobs.replace("", job.id, job, validate_only=False, author="k")
+    with pytest.raises(Stale):
+        await jobs.delete("", job.id, etag=job.etag)
+
+
+async def test_the_identity_of_a_job_cannot_be_changed(jobs: Jobs) -> None:
+    job = await create(jobs, wish())
+    with pytest.raises(InvalidArgument):
+        await jobs.replace("", job.id, wish(id="other"), validate_only=False, author="k")
+
+
+async def test_enabling_twice_makes_one_version(jobs: Jobs) -> None:
+    job = await create(jobs, wish())
+    assert (await jobs.set_enabled("", job.id, is_enabled=True, author="k")).version == 1
+    assert (await jobs.set_enabled("", job.id, is_enabled=False, author="k")).version == 2
+    assert (await jobs.set_enabled("", job.id, is_enabled=False, author="k")).version == 2
+
+
+async def test_only_a_change_of_when_it_fires_moves_the_effective_time(
+    jobs: Jobs, store: FakeJobStore, clock: FakeClock
+) -> None:
+    job = await create(jobs, wish())
+    began = store.jobs["default", job.id].stored.effective_at
+    await clock.advance(timedelta(hours=1))
+    mask = FieldMask(paths=["description"])
+    await jobs.update("", job.id, job_pb2.Job(description="x"), mask, validate_only=False, author="k")
+    assert store.jobs["default", job.id].stored.effective_at == began
+    mask = FieldMask(paths=["schedule"])
+    await jobs.update("", job.id, job_pb2.Job(schedule="@hourly"), mask, validate_only=False, author="k")
+    assert store.jobs["default", job.id].stored.effective_at != began
+
+
+async def test_a_deleted_job_is_gone(jobs: Jobs) -> None:
+    job = await create(jobs, wish())
+    await jobs.delete("", job.id, etag=job.etag)
+    with pytest.raises(NotFound):
+        await jobs.get("", job.id)
+    with pytest.raises(NotFound):
+        await jobs.delete("", job.id, etag="")
+
+
+async def test_pages_hold_every_job_once_and_the_filter_is_kept(jobs: Jobs) -> None:
+    for number in range(25):
+        await create(jobs, wish(f"job {number:02}", enabled=number % 2 == 0))
+    seen: list[str] = []
+    token = ""
+    while True:
+        page, token = await jobs.list("", size=5, token=token, filter_text="enabled = true")
+        assert len(page) <= 5
+        seen += [job.id for job in page]
+        if not token:
+            break
+    assert seen == [f"job-{number:02}" for number in range(0, 25, 2)]
+
+
+async def test_a_token_of_another_list_is_refused(jobs: Jobs) -> None:
+    for number in range(3):
+        await create(jobs, wish(f"job {number}"))
+    _, token = await jobs.list("", size=1, token="", filter_text="")
+    with pytest.raises(InvalidArgument, match="another list"):
+        await jobs.list("", size=1, token=token, filter_text="enabled = true")
+    with pytest.raises(InvalidArgument, match="not a token"):
+        await jobs.list("", size=1, token="garbage", filter_text="")
