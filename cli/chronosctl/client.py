@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -63,7 +63,7 @@ class ApiClient:
         """Opens a stream of JSON objects, one a line. Raises UnreachableError or RefusedError, also while read."""
         timeout = httpx.Timeout(CALL_TIMEOUT.total_seconds(), read=WATCH_TIMEOUT.total_seconds())
         try:
-            with self._http.stream("GET", path, params=dict(query), timeout=timeout) as response:
+            with self._http.stream("GET", with_query(path, query), timeout=timeout) as response:
                 if not response.is_success:
                     response.read()
                     raise RefusedError(ErrorAnswer.of(response))
@@ -74,7 +74,7 @@ class ApiClient:
     def _send(self, method: str, path: str, query: Mapping[str, Any], body: Json | None) -> httpx.Response:
         for attempt in range(1, MOST_TRIES + 1):
             try:
-                response = self._http.request(method, path, params=dict(query), json=body)
+                response = self._http.request(method, with_query(path, query), json=body)
             except httpx.TransportError as error:
                 raise UnreachableError(self._target.server, error) from error
             if response.status_code != httpx.codes.TOO_MANY_REQUESTS or attempt == MOST_TRIES:
@@ -94,6 +94,11 @@ def open_client(target: Connection, pause: Pause, transport: httpx.BaseTransport
         base_url=target.server, headers=headers, timeout=timeout, transport=transport, trust_env=through_proxy
     ) as http:
         yield ApiClient(http, target, pause)
+
+
+def with_query(path: str, query: Mapping[str, Any]) -> str:
+    """A path with its query. A blank is `%20`, which everybody reads as one; not everybody reads a plus so."""
+    return f"{path}?{urlencode(query, doseq=True, quote_via=quote)}" if query else path
 
 
 def _objects(response: httpx.Response) -> Iterator[Json]:

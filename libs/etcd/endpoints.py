@@ -26,6 +26,8 @@ CONNECT_PATIENCE = timedelta(milliseconds=300)
 _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.max_send_message_length", 64 << 20),
+    # Without this one a hung server is noticed only after a minute, whatever the keep-alive timeout.
+    ("grpc.http2.ping_timeout_ms", 2_000),
     # etcd hangs up on clients that ping more often than every 5 s.
     ("grpc.keepalive_time_ms", 6_000),
     ("grpc.keepalive_timeout_ms", 2_000),

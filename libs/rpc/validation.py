@@ -65,7 +65,7 @@ def _describe(owner: Any, name: str, violation: protovalidate.Violation) -> str:
     rule = str(violation.proto.rule_id)
     if rule == "required" and owner is not None and name in owner.oneofs_by_name:
         return (
-            f"is required; give exactly one of {', '.join(field.name for field in owner.oneofs_by_name[name].fields)}"
+            f"is required; give {' or '.join(field.name for field in owner.oneofs_by_name[name].fields)}"
         )
     if rule.startswith("enum.") and owner is not None and name in owner.fields_by_name:
         values = owner.fields_by_name[name].enum_type.values

@@ -3,24 +3,28 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 
-from chronos.history.v1 import execution_service_pb2_grpc, ledger_service_pb2_grpc
+from chronos.history.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from chronos.history.v1.ledger_service_pb2_grpc import add_LedgerServiceServicer_to_server
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from libs.clock import Clock, SystemClock
 from libs.mesh import Node, open_node
 from libs.process import App
-from libs.rpc.server import RpcServer
+from libs.rpc.server import RpcServer, Service
 from services.history import metrics
 from services.history.adapters.sqlite.archive import SqliteArchive
 from services.history.adapters.sqlite.errors import LedgerFileError
 from services.history.adapters.sqlite.ledger import SqliteLedger
-from services.history.execution_servicer import ExecutionServicer
 from services.history.executions import Executions
 from services.history.feed import Feed
 from services.history.ledger import Recording
-from services.history.ledger_servicer import LedgerServicer
+from services.history.ports import Archive, Ledger
 from services.history.retention import Retention
 from services.history.room import Room
+from services.history.servicer import ExecutionServicer, LedgerServicer
 from services.history.settings import HistorySettings
 from services.history.write_health import WriteHealth
 
@@ -28,7 +32,17 @@ EXECUTION_SERVICE = "chronos.history.v1.ExecutionService"
 LEDGER_SERVICE = "chronos.history.v1.LedgerService"
 FILE = "ledger.sqlite3"
 SWITCH_SECONDS = 0.001
-"""The writer's thread waits this long, not 5 ms, for the interpreter lock while the event loop computes."""
+"""The ledger's threads wait this long, not 5 ms, for the interpreter lock while the event loop computes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """History over some store, without its place in the mesh."""
+
+    services: tuple[Service, ...]
+    feed: Feed
+    retention: Retention
+    health: WriteHealth
 
 
 @asynccontextmanager
@@ -36,37 +50,40 @@ async def open_app(settings: HistorySettings) -> AsyncIterator[App]:
     """History, ready to start. Exits the process with a sentence when the ledger's file cannot be used."""
     sys.setswitchinterval(SWITCH_SECONDS)
     async with open_store(settings, SystemClock()) as (ledger, archive), open_node("history", settings) as node:
-        clock, health = node.clock, WriteHealth(node.clock)
-        feed = Feed(
-            archive,
-            clock,
-            interval=settings.watch_interval,
-            keep_alive=settings.watch_keep_alive,
-            buffer=settings.watch_buffer,
-        )
-        retention = Retention(ledger, health, clock, age=settings.retention, interval=settings.retention_interval)
-        recording = Recording(ledger, Room(settings.max_pending_records), health, feed.wake)
-        ledger_servicer = LedgerServicer(recording, clock, max_response_bytes=settings.max_response_bytes)
-        server = node.server([
-            (
-                execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server,
-                ExecutionServicer(Executions(archive), feed),
-                EXECUTION_SERVICE,
-            ),
-            (ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server, ledger_servicer, LEDGER_SERVICE),
-        ])  # fmt: skip
+        history = wire(settings, ledger, archive, node.clock)
+        server = node.server(history.services)
+
         loops = {
             **node.loops,
-            "feed": feed.run,
-            "retention": retention.run,
-            "write health": lambda: health.run(ledger, server.set_serving),
+            "feed": history.feed.run,
+            "retention": history.retention.run,
+            "write health": lambda: history.health.run(ledger, partial(tell_health, server)),
         }
         yield App(start=lambda: node.start(server), loops=loops, drain=lambda: _drain(node, server, settings))
 
 
-async def _drain(node: Node, server: RpcServer, settings: HistorySettings) -> None:
-    await node.membership.withdraw()
-    await server.drain(settings.drain_timeout / 2)
+def wire(settings: HistorySettings, ledger: Ledger, archive: Archive, clock: Clock) -> History:
+    """What answers calls, and the loops beside it."""
+    health = WriteHealth(clock)
+    feed = Feed(
+        archive,
+        clock,
+        interval=settings.watch_interval,
+        keep_alive=settings.watch_keep_alive,
+        buffer=settings.watch_buffer,
+    )
+    recording = Recording(ledger, Room(settings.max_pending_records), health, feed.wake)
+    inner = LedgerServicer(recording, clock, max_response_bytes=settings.max_response_bytes)
+    outer = ExecutionServicer(Executions(archive), feed)
+    return History(
+        services=(
+            (add_ExecutionServiceServicer_to_server, outer, EXECUTION_SERVICE),
+            (add_LedgerServiceServicer_to_server, inner, LEDGER_SERVICE),
+        ),
+        feed=feed,
+        retention=Retention(ledger, health, clock, age=settings.retention, interval=settings.retention_interval),
+        health=health,
+    )
 
 
 @asynccontextmanager
@@ -94,3 +111,16 @@ async def open_store(settings: HistorySettings, clock: Clock) -> AsyncIterator[t
             await archive.close()
     finally:
         await ledger.close()
+
+
+async def tell_health(server: RpcServer, is_good: bool) -> None:
+    """Says SERVING or not, to gRPC health and to `/health`, without ending any call."""
+    status = HealthCheckResponse.SERVING if is_good else HealthCheckResponse.NOT_SERVING
+    for name in ("", EXECUTION_SERVICE, LEDGER_SERVICE):
+        await server._health.set(name, status)
+    server.is_serving = is_good
+
+
+async def _drain(node: Node, server: RpcServer, settings: HistorySettings) -> None:
+    await node.membership.withdraw()
+    await server.drain(settings.drain_timeout / 2)

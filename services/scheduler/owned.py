@@ -58,11 +58,12 @@ class OwnedShards:
 
     def trusted(self) -> dict[int, OwnedShard]:
         """The shards that may fire at this instant."""
-        return {
-            number: shard
-            for number, shard in self._shards.items()
-            if shard.is_open and self._is_valid(number, shard.epoch)
-        }
+        return {number: shard for number, shard in self._shards.items() if shard.is_open and self.is_trusted(shard)}
+
+    def find_trusted(self, number: int) -> OwnedShard | None:
+        """The shard, if it may fire at this instant."""
+        shard = self._shards.get(number)
+        return shard if shard is not None and shard.is_open and self.is_trusted(shard) else None
 
     def is_trusted(self, shard: OwnedShard) -> bool:
         """Whether the ownership can be relied on at this instant."""

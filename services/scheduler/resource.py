@@ -7,8 +7,8 @@ from chronos.scheduler.v1 import job_pb2, stored_job_pb2, target_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.faults import InvalidArgument, Violation
-from libs.rpc.validation import violations_of
 from libs.names import DEFAULT_NAMESPACE, is_id, slug
+from libs.rpc.validation import violations_of
 from services.scheduler.domain import rules
 from services.scheduler.domain.redaction import masked, unmasked
 from services.scheduler.domain.schedule import ScheduleError, parse_schedule, parse_timezone

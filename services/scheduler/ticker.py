@@ -14,6 +14,7 @@ from services.scheduler.owned import OwnedShard, OwnedShards
 
 LONGEST_NAP = timedelta(milliseconds=20)
 CHUNK = 256
+HORIZON_STEP_US = 50_000
 
 
 class Ticker:
@@ -34,6 +35,7 @@ class Ticker:
         self._outbox = outbox
         self._notes = notes
         self._clock = clock
+        self._horizon_us = 0
         self._grace_us = grace // timedelta(microseconds=1)
 
     async def run(self) -> None:
@@ -50,12 +52,15 @@ class Ticker:
 
     async def fire_due(self, now_us: int) -> None:
         """Fires every occurrence up to `now_us` of the shards that can be relied on; the others wait."""
-        complete = [shard for shard in self._owned.trusted().values() if shard.is_open]
+        moves_horizon = now_us - self._horizon_us >= HORIZON_STEP_US
+        complete = list(self._owned.trusted().values()) if moves_horizon else []
+        trusted: dict[int, OwnedShard | None] = {}
         runs: list[Run] = []
         waiting: list[Entry] = []
-        trusted = self._owned.trusted()
         for entry in self._timeline.pop_due(now_us):
-            shard = trusted.get(entry.shard)
+            if entry.shard not in trusted:
+                trusted[entry.shard] = self._owned.find_trusted(entry.shard)
+            shard = trusted[entry.shard]
             if shard is None:
                 waiting.append(entry)
                 continue
@@ -66,10 +71,12 @@ class Ticker:
                 self._outbox.submit(runs)
                 runs = []
                 await self._clock.sleep(timedelta(0))
-                trusted = self._owned.trusted()
+                trusted.clear()
         self._outbox.submit(runs)
         for entry in waiting:
             self._timeline.put_back(entry)
+        if moves_horizon:
+            self._horizon_us = now_us
         for shard in complete:
             shard.horizon_us = max(shard.horizon_us, now_us)
 

@@ -25,7 +25,6 @@ from libs.etcd.client import (
 )
 from libs.etcd.keys import end_of
 from libs.faults import Fault
-from tests.etcd_server import shared_etcd  # noqa: F401
 from tests.fakes.etcd import FakeEtcd
 
 TTL = timedelta(seconds=2)

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.e2e.mesh import REPLICAS, RunningMesh, running_mesh
+from tests.e2e.receiver import Receiver, running_receiver
 
 Fresh = Callable[[str], str]
 
@@ -22,6 +23,12 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMesh]:
 def api(mesh: RunningMesh) -> Iterator[httpx.Client]:
     with mesh.http() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[Receiver]:
+    with running_receiver() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -140,7 +140,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def eventually(look: Callable[[], T], *, within: float = 20, what: Callable[[], object] = lambda: "") -> T:
+def eventually(look: Callable[[], T | None], *, within: float = 20, what: Callable[[], object] = lambda: "") -> T:
     """The first result of `look` that is true. Fails when there is none in time."""
     deadline = time.monotonic() + within
     while not (found := look()):

@@ -6,21 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.e2e.api import created, finished, job, triggered
 from tests.e2e.conftest import Fresh
 from tests.e2e.mesh import RunningMesh, eventually
-from tests.receiver import Receiver
+from tests.e2e.receiver import Receiver
 
 pytestmark = pytest.mark.mesh
-
-
-def job(job_id: str, url: str = "http://127.0.0.1:9/", **fields: Any) -> dict[str, Any]:
-    return {"id": job_id, "name": f"Job {job_id}", "schedule": "@yearly", "webhook": {"url": url}, **fields}
-
-
-def created(api: httpx.Client, document: dict[str, Any], **query: str) -> dict[str, Any]:
-    answer = api.post("/api/v1/jobs", json=document, params=query)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
 
 
 def test_a_created_job_reads_back_with_its_defaults(api: httpx.Client, fresh: Fresh) -> None:
@@ -134,7 +125,7 @@ def test_secrets_are_never_given_back_and_survive_being_written_back(
     made = created(api, document)
     assert made["webhook"]["auth"] == {"bearer": {"token": "********"}}
     assert api.put(f"/api/v1/jobs/{name}", json=made).status_code == 200
-    execution = api.post(f"/api/v1/jobs/{name}/trigger", json={}).json()
+    execution = triggered(api, name)
     request = eventually(lambda: receiver.of_execution(execution["id"]))[0]
     assert request.headers["authorization"] == "Bearer hunter2"
 
@@ -146,7 +137,7 @@ def test_a_triggered_job_answers_at_once_and_is_delivered_and_recorded(
     document = job(name, receiver.url("/hello"), enabled=False)
     document["webhook"]["body"] = '{"job": "{{.JobID}}", "run": "{{.ExecutionID}}"}'
     created(api, document)
-    execution = api.post(f"/api/v1/jobs/{name}/trigger", json={}).json()
+    execution = triggered(api, name)
     assert (execution["job_id"], execution["cause"]) == (name, "MANUAL")
     [request] = eventually(lambda: receiver.of_execution(execution["id"]))
     assert json.loads(request.body) == {"job": name, "run": execution["id"]}
@@ -164,21 +155,18 @@ def test_a_triggered_job_answers_at_once_and_is_delivered_and_recorded(
 def test_a_repeated_trigger_runs_once(api: httpx.Client, fresh: Fresh, receiver: Receiver) -> None:
     name = fresh("twice")
     created(api, job(name, receiver.url("/twice")))
-    body = {"request_id": f"r-{name}"}
-    first = api.post(f"/api/v1/jobs/{name}/trigger", json=body).json()
-    assert api.post(f"/api/v1/jobs/{name}/trigger", json=body).json()["id"] == first["id"]
+    first = triggered(api, name, request_id=f"r-{name}")
+    assert triggered(api, name, request_id=f"r-{name}")["id"] == first["id"]
     finished(api, first["id"])
     assert len(receiver.of_job(name)) == 1
 
 
-def test_executions_are_listed_newest_first_and_by_status(
-    api: httpx.Client, fresh: Fresh, receiver: Receiver
-) -> None:
+def test_executions_are_listed_newest_first_and_by_status(api: httpx.Client, fresh: Fresh, receiver: Receiver) -> None:
     name = fresh("listed")
     created(api, job(name, receiver.url("/listed")))
     ids = []
     for _ in range(3):
-        ids.append(api.post(f"/api/v1/jobs/{name}/trigger", json={}).json()["id"])
+        ids.append(triggered(api, name)["id"])
         finished(api, ids[-1])
     path = f"/api/v1/jobs/{name}/executions"
     first = api.get(path, params={"page_size": 2}).json()
@@ -239,13 +227,3 @@ def test_health_metrics_and_the_api_document_need_no_key(mesh: RunningMesh) -> N
 def healthy(api: httpx.Client) -> dict[str, Any] | None:
     status: dict[str, Any] = api.get("/api/v1/cluster/status").json()
     return status if status["is_healthy"] else None
-
-
-def finished(api: httpx.Client, execution_id: str) -> dict[str, Any]:
-    """The execution once it is over."""
-
-    def look() -> dict[str, Any] | None:
-        execution: dict[str, Any] = api.get(f"/api/v1/executions/{execution_id}").json()
-        return execution if execution.get("status") in ("SUCCESS", "FAILED", "SKIPPED", "TIMED_OUT") else None
-
-    return eventually(look, what=lambda: api.get(f"/api/v1/executions/{execution_id}").text)

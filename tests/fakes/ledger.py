@@ -10,12 +10,18 @@ from services.history.ports import ExecutionQuery, Page, Position, Seal
 
 
 class FakeLedger:
-    """Both sides, the writing and the reading one. `fault`, when set, is what every write raises."""
+    """Both sides, the writing and the reading one.
+
+    `fault`, when set, is what every write raises. While `is_held`, what is taken waits for `release`. The next
+    `read_faults` looks for changes fail.
+    """
 
     def __init__(self) -> None:
         self.fault: Unavailable | None = None
         self.is_held = False
         self.probes = 0
+        self.looks = 0
+        self.read_faults = 0
         self._held: list[tuple[Sequence[Record], asyncio.Future[frozenset[bytes]]]] = []
         self._records: dict[bytes, Record] = {}
         self._seqs: dict[bytes, int] = {}
@@ -84,6 +90,10 @@ class FakeLedger:
         return Position(ledger_id="fake", seq=self._seq)
 
     async def changes(self, after_seq: int, limit: int) -> list[Change]:
+        self.looks += 1
+        if self.read_faults:
+            self.read_faults -= 1
+            raise Unavailable("The disk is asleep.")
         changed = sorted((seq, execution_id) for execution_id, seq in self._seqs.items() if seq > after_seq)[:limit]
         return [Change(seq, self._records[execution_id]._replace(attempts=b"")) for seq, execution_id in changed]
 

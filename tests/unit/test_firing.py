@@ -410,7 +410,7 @@ async def test_a_promised_run_of_a_job_that_is_gone_is_explained(bench: Bench) -
 async def test_a_shard_that_is_handed_over_waits_for_what_is_on_its_way(bench: Bench) -> None:
     link = bench.link()
     async with bench.owning(stored()) as runner:
-        await bench.clock.advance(SECOND)
+        await bench.clock.advance(1.1 * SECOND)
         runner.cancel()
         await bench.clock.advance(timedelta(milliseconds=50))
         assert not runner.done()

@@ -77,6 +77,17 @@ def test_a_new_version_takes_the_place_of_the_old_one() -> None:
     assert [entry.job.version for entry in timeline.pop_due(START_US + 60 * SECOND)] == [2]
 
 
+def test_a_new_version_does_not_repeat_what_the_old_one_passed() -> None:
+    timeline = Timeline()
+    timeline.put(0, job("a"), after_us=START_US)
+    for entry in timeline.pop_due(START_US + 2 * SECOND):
+        timeline.advance(entry, after_us=entry.due_us)
+    timeline.put(0, job("a", version=2), after_us=START_US)
+    assert timeline.next_due_us() == START_US + 3 * SECOND
+    timeline.put(0, job("a", version=3), after_us=START_US)
+    assert names(timeline, START_US + 3 * SECOND) == [("a", START_US + 3 * SECOND)]
+
+
 def test_a_disabled_job_is_not_there() -> None:
     timeline = Timeline()
     timeline.put(0, job("a"), after_us=START_US)

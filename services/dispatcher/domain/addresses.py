@@ -26,13 +26,14 @@ class AddressPolicy:
         return is_public(target) or any(target in network for network in self.allowed_networks)
 
     def choose(self, addresses: Sequence[Address]) -> Address | None:
-        """The first address of a name that may be used; None when one of them may not, or there is none.
+        """The address of a name to use: the first IPv4 one if there is any. None when one of them may not be used.
 
-        A name that mixes public and private addresses is suspicious as a whole.
+        A name that mixes public and private addresses is suspicious as a whole. IPv4 first, since only one address is
+        tried and many networks have no way out over IPv6.
         """
         if not addresses or not all(self.is_allowed(address) for address in addresses):
             return None
-        return addresses[0]
+        return min(addresses, key=lambda address: address.version)
 
 
 def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:

@@ -8,14 +8,15 @@ from services.scheduler.domain.occurrence import FiringJob
 
 
 class Entry:
-    """A job's place on the timeline: its next occurrence, in Unix microseconds."""
+    """A job's place on the timeline: its next occurrence and the last one that it passed, in Unix microseconds."""
 
-    __slots__ = ("due_us", "is_live", "job", "shard")
+    __slots__ = ("due_us", "is_live", "job", "passed_us", "shard")
 
     def __init__(self, shard: int, job: FiringJob, due_us: int) -> None:
         self.shard = shard
         self.job = job
         self.due_us = due_us
+        self.passed_us = 0
         self.is_live = True
 
 
@@ -31,14 +32,19 @@ class Timeline:
         self._by_job: dict[tuple[int, str, str], Entry] = {}
 
     def put(self, shard: int, job: FiringJob, *, after_us: int) -> None:
-        """Places a job at its first occurrence after a moment, instead of where it was."""
+        """Places a job at its first occurrence after a moment, instead of where it was.
+
+        A new version of a job never goes back to an occurrence that the old one has passed.
+        """
+        passed_us = self._passed_us(shard, job)
         self.remove(shard, job.namespace, job.id)
         if not job.is_enabled:
             return
-        start = max(moment_of(after_us), job.effective_at)
+        start = max(moment_of(max(after_us, passed_us)), job.effective_at)
         following = job.schedule.next_after(start)
         if following is not None:
             entry = Entry(shard, job, microseconds(following))
+            entry.passed_us = passed_us
             self._by_job[shard, job.namespace, job.id] = entry
             self._place(entry)
 
@@ -62,6 +68,7 @@ class Timeline:
         """Puts a popped job back, at its first occurrence after a moment."""
         if not entry.is_live:
             return
+        entry.passed_us = after_us
         following = entry.job.schedule.next_after(moment_of(after_us))
         if following is None:
             self.remove(entry.shard, entry.job.namespace, entry.job.id)
@@ -76,6 +83,10 @@ class Timeline:
 
     def __len__(self) -> int:
         return len(self._by_job)
+
+    def _passed_us(self, shard: int, job: FiringJob) -> int:
+        known = self._by_job.get((shard, job.namespace, job.id))
+        return known.passed_us if known is not None and known.job.uid == job.uid else 0
 
     def _place(self, entry: Entry) -> None:
         bucket = self._entries.get(entry.due_us)

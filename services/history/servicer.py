@@ -1,0 +1,104 @@
+"""The RPC edge of history: executions for everybody, and the ledger's inner side for the mesh."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+from chronos.history.v1 import execution_pb2, execution_service_pb2, ledger_service_pb2
+from chronos.history.v1.execution_service_pb2_grpc import ExecutionServiceServicer
+from chronos.history.v1.ledger_service_pb2_grpc import LedgerServiceServicer
+
+from libs.clock import Clock
+from libs.names import DEFAULT_NAMESPACE
+from services.history.convert import (
+    Limits,
+    execution_from,
+    position_from,
+    records_from,
+    resume_token,
+    us_from,
+    uuid_text,
+)
+from services.history.domain.moments import to_us
+from services.history.executions import Executions
+from services.history.feed import Feed, Scope
+from services.history.ledger import Acknowledgement, Batch, Recording
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ExecutionServicer(ExecutionServiceServicer):
+    """chronos.history.v1.ExecutionService."""
+
+    def __init__(self, executions: Executions, feed: Feed) -> None:
+        self._executions = executions
+        self._feed = feed
+
+    async def GetExecution(
+        self, request: execution_service_pb2.GetExecutionRequest, context: Context
+    ) -> execution_pb2.Execution:
+        """See the proto."""
+        record = await self._executions.get(request.namespace or DEFAULT_NAMESPACE, request.job_id, request.id)
+        return execution_from(record)
+
+    async def ListExecutions(
+        self, request: execution_service_pb2.ListExecutionsRequest, context: Context
+    ) -> execution_service_pb2.ListExecutionsResponse:
+        """See the proto."""
+        page = await self._executions.list(
+            request.namespace or DEFAULT_NAMESPACE,
+            request.job_id,
+            request.status,
+            request.page_size,
+            request.page_token,
+        )
+        executions = [execution_from(record) for record in page.records]
+        return execution_service_pb2.ListExecutionsResponse(executions=executions, next_page_token=page.next_page_token)
+
+    async def WatchExecutions(
+        self, request: execution_service_pb2.WatchExecutionsRequest, context: Context
+    ) -> AsyncIterator[execution_service_pb2.WatchExecutionsResponse]:
+        """See the proto."""
+        scope = Scope(namespace=request.namespace or DEFAULT_NAMESPACE, job_id=request.job_id)
+        async with aclosing(self._feed.watch(scope, position_from(request.resume_token))) as steps:
+            async for step in steps:
+                yield execution_service_pb2.WatchExecutionsResponse(
+                    execution=execution_from(step.record) if step.record is not None else None,
+                    resume_token=resume_token(step.position),
+                )
+
+
+class LedgerServicer(LedgerServiceServicer):
+    """chronos.history.v1.LedgerService."""
+
+    def __init__(self, recording: Recording, clock: Clock, *, max_response_bytes: int) -> None:
+        self._recording = recording
+        self._clock = clock
+        self._max_response_bytes = max_response_bytes
+
+    async def Record(  # type: ignore[override]  # a coroutine that writes: grpc.aio takes both kinds
+        self, request_iterator: AsyncIterator[ledger_service_pb2.RecordRequest], context: Context
+    ) -> None:
+        """See the proto."""
+
+        async def acknowledge(done: Acknowledgement) -> None:
+            stale_ids = [uuid_text(stale) for stale in done.stale_ids]
+            await context.write(ledger_service_pb2.RecordResponse(batch=done.number, stale_execution_ids=stale_ids))
+
+        await self._recording.record(self._batches(request_iterator), acknowledge)
+
+    async def SealShard(
+        self, request: ledger_service_pb2.SealShardRequest, context: Context
+    ) -> ledger_service_pb2.SealShardResponse:
+        """See the proto."""
+        seal = await self._recording.seal(request.shard, request.epoch, us_from(request.watermark))
+        return ledger_service_pb2.SealShardResponse(
+            unfinished=[execution_from(record) for record in seal.unfinished],
+            recorded_execution_ids=[uuid_text(recorded) for recorded in seal.recorded_ids],
+        )
+
+    async def _batches(self, requests: AsyncIterator[ledger_service_pb2.RecordRequest]) -> AsyncIterator[Batch]:
+        async for request in requests:
+            limits = Limits(max_response_bytes=self._max_response_bytes, now_us=to_us(self._clock.now()))
+            yield Batch(number=request.batch, records=records_from(request.records, limits))

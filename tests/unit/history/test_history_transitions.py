@@ -1,0 +1,92 @@
+"""How news moves a record on."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.history.domain.records import Record, Status
+from services.history.domain.transitions import advance, coalesce, is_stale
+from tests.fakes.history_records import record
+
+FINAL = [status for status in Status if status >= Status.SUCCESS]
+
+
+@pytest.mark.parametrize("final", FINAL)
+@pytest.mark.parametrize("news", Status)
+def test_nothing_moves_a_final_record(final: Status, news: Status) -> None:
+    stored = record(status=final)
+    assert advance(stored, record(status=news, delivery=9, attempt_count=9)) is stored
+
+
+@pytest.mark.parametrize("status", FINAL)
+def test_an_end_of_the_same_delivery_counts(status: Status) -> None:
+    assert advance(record(status=Status.RUNNING), record(status=status)).status == status
+
+
+@pytest.mark.parametrize("status", [status for status in FINAL if status != Status.SUCCESS])
+def test_an_unhappy_end_of_an_earlier_delivery_does_not_count(status: Status) -> None:
+    stored = record(status=Status.RUNNING, delivery=2)
+    assert advance(stored, record(status=status, delivery=1)) is stored
+
+
+def test_the_same_again_changes_nothing() -> None:
+    stored = record(status=Status.RUNNING)
+    assert advance(stored, record(status=Status.RUNNING)) is stored
+
+
+def test_what_identifies_an_execution_never_changes() -> None:
+    stored = record(status=Status.RUNNING)
+    moved = advance(stored, record(job_id="other", namespace="other", scheduled_us=5, shard=9))
+    assert (moved.job_id, moved.namespace, moved.scheduled_us, moved.shard) == ("report", "default", 1_000_000, 3)
+
+
+def test_the_earliest_start_stays() -> None:
+    assert advance(record(status=Status.RUNNING, started_us=70), record(started_us=90)).started_us == 70
+    assert advance(record(status=Status.PENDING), record(started_us=90)).started_us == 90
+
+
+def test_only_starts_of_older_epochs_are_stale() -> None:
+    assert is_stale(record(status=Status.RUNNING, epoch=7), 8)
+    assert is_stale(record(status=Status.PENDING, epoch=7), 8)
+    assert not is_stale(record(status=Status.RUNNING, epoch=8), 8)
+    assert not is_stale(record(status=Status.FAILED, epoch=7), 8)
+
+
+def test_a_start_and_an_end_become_one() -> None:
+    start, end = record(status=Status.RUNNING, started_us=50), record(started_us=None)
+    assert coalesce([start, record(2), end]) == [end._replace(started_us=50), record(2)]
+
+
+def test_an_end_is_not_joined_with_what_follows_it() -> None:
+    batch = [record(status=Status.FAILED, delivery=1), record(status=Status.SUCCESS, delivery=2)]
+    assert coalesce(batch) == batch
+
+
+@st.composite
+def news(draw: st.DrawFn) -> Record:
+    """What a dispatcher could send: the attempts of a later delivery come after those of the earlier ones."""
+    delivery, status = draw(st.integers(1, 3)), draw(st.sampled_from(Status))
+    count = 0 if status == Status.PENDING else delivery * 3 + draw(st.integers(0, 2))
+    return record(
+        draw(st.integers(1, 2)),
+        status,
+        delivery=delivery,
+        epoch=delivery,
+        attempt_count=count,
+        attempts=b"x" * count,
+        started_us=None if status == Status.PENDING else delivery * 100,
+        error=f"{delivery}/{status}/{count}",
+    )
+
+
+def told(start: dict[bytes, Record], batch: list[Record]) -> dict[bytes, Record]:
+    known = dict(start)
+    for each in batch:
+        known[each.id] = advance(known.get(each.id), each)
+    return known
+
+
+@given(st.lists(news(), max_size=5), st.lists(news(), max_size=8))
+def test_joined_news_has_the_same_effect_on_whatever_was_there(before: list[Record], batch: list[Record]) -> None:
+    start = told({}, before)
+    assert told(start, coalesce(batch)) == told(start, batch)
