@@ -28,6 +28,7 @@ from services.dispatcher.streams import News
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SHORTEST = timedelta(milliseconds=1)
+NO_TIME = timedelta(0)
 STATUSES = {
     Status.RUNNING: execution_pb2.Execution.RUNNING,
     Status.SUCCESS: execution_pb2.Execution.SUCCESS,
@@ -105,35 +106,35 @@ def write_news(news: News) -> delivery_pb2.DeliverResponse:
     )
 
 
-def write_record(held: Held) -> ledger_service_pb2.ExecutionRecord:
-    """What is known of an execution now."""
+def write_record(held: Held, record: ledger_service_pb2.ExecutionRecord) -> None:
+    """Writes what is known of an execution now into an empty record: tens of thousands a second are not copied."""
     delivery, progress, plan, verdict = held.delivery, held.progress, held.delivery.plan, held.progress.verdict
-    execution = execution_pb2.Execution(
-        id=delivery.execution_id,
-        namespace=plan.namespace,
-        job_id=plan.job_id,
-        job_uid=plan.job_uid,
-        job_name=plan.job_name,
-        job_version=plan.job_version,
-        cause=CAUSES[delivery.cause],
-        scheduled_time=_timestamp(delivery.scheduled_time),
-        status=STATUSES[progress.status],
-        attempt_count=progress.begun_count,
-        attempts=[_attempt(attempt) for attempt in progress.attempts],
-        delivery=delivery.delivery,
-        trace_id=trace.trace_id(delivery.traceparent),
-    )
+    record.shard, record.epoch = delivery.shard, delivery.epoch
+    execution = record.execution
+    execution.id = delivery.execution_id
+    execution.namespace = plan.namespace
+    execution.job_id = plan.job_id
+    execution.job_uid = plan.job_uid
+    execution.job_name = plan.job_name
+    execution.job_version = plan.job_version
+    execution.cause = CAUSES[delivery.cause]
+    execution.status = STATUSES[progress.status]
+    execution.attempt_count = progress.begun_count
+    execution.delivery = delivery.delivery
+    execution.trace_id = trace.trace_id(delivery.traceparent)
+    _write_moment(delivery.scheduled_time, execution.scheduled_time)
     if progress.started_at is not None:
-        execution.started_at.CopyFrom(_timestamp(progress.started_at))
+        _write_moment(progress.started_at, execution.started_at)
         if progress.completed_at is not None:
-            execution.completed_at.CopyFrom(_timestamp(progress.completed_at))
-            execution.duration.CopyFrom(_duration(progress.completed_at - progress.started_at))
+            _write_moment(progress.completed_at, execution.completed_at)
+            _write_span(progress.completed_at - progress.started_at, execution.duration)
     if verdict is not None:
         execution.status_code = verdict.status_code
         execution.response = verdict.response
         execution.is_response_truncated = verdict.is_response_truncated
         execution.error = progress.attempts[-1].error
-    return ledger_service_pb2.ExecutionRecord(execution=execution, shard=delivery.shard, epoch=delivery.epoch)
+    for attempt in progress.attempts:
+        _write_attempt(attempt, execution.attempts.add())
 
 
 def _webhook(message: target_pb2.WebhookTarget) -> Webhook:
@@ -181,35 +182,37 @@ def _event(event: Event) -> delivery_pb2.DeliveryEvent:
     message = delivery_pb2.DeliveryEvent(execution_id=event.execution_id, kind=KINDS[event.kind])
     if event.status is not None:
         message.status = STATUSES[event.status]
-    message.attempts.extend(_attempt(attempt) for attempt in event.attempts)
+    for attempt in event.attempts:
+        _write_attempt(attempt, message.attempts.add())
     return message
 
 
-def _attempt(attempt: Attempt) -> execution_pb2.Attempt:
-    return execution_pb2.Attempt(
-        number=attempt.number,
-        started_at=_timestamp(attempt.started_at),
-        duration=_duration(attempt.duration),
-        status_code=attempt.status_code,
-        error=attempt.error,
-        retry_at=None if attempt.retry_at is None else _timestamp(attempt.retry_at),
-    )
+def _write_attempt(attempt: Attempt, message: execution_pb2.Attempt) -> None:
+    message.number = attempt.number
+    message.status_code = attempt.status_code
+    message.error = attempt.error
+    _write_moment(attempt.started_at, message.started_at)
+    _write_span(attempt.duration, message.duration)
+    if attempt.retry_at is not None:
+        _write_moment(attempt.retry_at, message.retry_at)
 
 
 def _moment(message: Timestamp) -> datetime:
     return EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
 
 
-def _timestamp(moment: datetime) -> Timestamp:
+def _write_moment(moment: datetime, message: Timestamp) -> None:
     since = moment - EPOCH
-    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
+    message.seconds = since.days * 86_400 + since.seconds
+    message.nanos = since.microseconds * 1_000
 
 
 def _span(message: Duration) -> timedelta:
     return timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
 
 
-def _duration(span: timedelta) -> Duration:
-    # A clock that was set back in between must not make a span negative.
-    span = max(span, timedelta(0))
-    return Duration(seconds=span.days * 86_400 + span.seconds, nanos=span.microseconds * 1_000)
+def _write_span(span: timedelta, message: Duration) -> None:
+    # Between two machines' clocks a span may come out negative.
+    span = max(span, NO_TIME)
+    message.seconds = span.days * 86_400 + span.seconds
+    message.nanos = span.microseconds * 1_000

@@ -1,6 +1,6 @@
 """What the use cases need from outside."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,8 +32,8 @@ class Acknowledgement:
 class LedgerStream(Protocol):
     """An open stream of records to history. Every method raises Unavailable once it is broken."""
 
-    async def send(self, batch: int, records: Sequence[ledger_service_pb2.ExecutionRecord]) -> None:
-        """Sends a batch; returns when it is on its way. `batch` rises."""
+    async def send(self, batch: ledger_service_pb2.RecordRequest) -> None:
+        """Sends a batch; returns when it is on its way. Its number rises."""
 
     def acknowledgements(self) -> AsyncIterator[Acknowledgement]:
         """What became of the batches, in the order in which they were sent. Ends when history closes the stream."""

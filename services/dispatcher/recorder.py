@@ -65,13 +65,13 @@ class Recorder:
         self,
         ledger: Ledger,
         watcher: Watcher,
-        encode: Callable[[Held], ledger_service_pb2.ExecutionRecord],
+        write_record: Callable[[Held, ledger_service_pb2.ExecutionRecord], None],
         clock: Clock,
         limits: RecorderLimits,
     ) -> None:
         self._ledger = ledger
         self._watcher = watcher
-        self._encode = encode
+        self._write_record = write_record
         self._clock = clock
         self._limits = limits
         self._pending: OrderedDict[str, Held] = OrderedDict()
@@ -126,8 +126,9 @@ class Recorder:
             while self._pending and len(self._sent) < self._limits.batches_in_flight:
                 if not self._sent:
                     self._last_sign = self._clock.monotonic()
-                if records := self._next_batch():
-                    await stream.send(self._batch, records)
+                batch = self._next_batch()
+                if batch.records:
+                    await stream.send(batch)
 
     async def _receive(self, stream: LedgerStream) -> NoReturn:
         async for acknowledgement in stream.acknowledgements():
@@ -142,23 +143,23 @@ class Recorder:
             if self._sent and silence > LONGEST_SILENCE:
                 raise Unavailable(f"history acknowledged nothing for {silence.total_seconds():.0f} s")
 
-    def _next_batch(self) -> list[ledger_service_pb2.ExecutionRecord]:
-        records: list[ledger_service_pb2.ExecutionRecord] = []
+    def _next_batch(self) -> ledger_service_pb2.RecordRequest:
+        batch = ledger_service_pb2.RecordRequest(batch=self._batch + 1)
         sent: list[_Sent] = []
         size = 0
         while self._pending and len(sent) < self._limits.batch_size and size < MOST_BATCH_BYTES:
             held = self._pending.popitem(last=False)[1]
             if held.stage is Stage.DROPPED:
                 continue
-            record = self._encode(held)
-            records.append(record)
+            record = batch.records.add()
+            self._write_record(held, record)
             size += record.ByteSize()
             sent.append(_Sent(held, held.delivery.epoch, held.stage is Stage.ENDED))
         if sent:
             self._batch += 1
             self._sent[self._batch] = sent
             self._sent_count += len(sent)
-        return records
+        return batch
 
     def _settle(self, acknowledgement: Acknowledgement) -> None:
         batch = self._sent.pop(acknowledgement.batch, [])

@@ -17,6 +17,7 @@ from services.history.ports import Position
 
 LAST_STATUS = int(Status.TIMED_OUT)
 ID_BYTES = 16
+LARGEST_SEQ = 2**63 - 1
 
 
 class Limits(NamedTuple):
@@ -68,8 +69,8 @@ def uuid_text(raw: bytes) -> str:
 
 
 def us_from(moment: Timestamp) -> int:
-    """The microseconds of a timestamp; what is finer is cut off."""
-    return moment.seconds * 1_000_000 + moment.nanos // 1_000
+    """The microseconds of a timestamp; what is finer is cut off, and what is out of bounds is the nearest bound."""
+    return max(0, min(moment.seconds * 1_000_000 + moment.nanos // 1_000, LAST_US))
 
 
 def resume_token(position: Position) -> str:
@@ -84,6 +85,8 @@ def position_from(token: str) -> Position | None:
     try:
         text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
         ledger_id, seq = text.split(":")
+        if not LARGEST_SEQ >= int(seq) >= 0:
+            raise ValueError(seq)
         return Position(ledger_id=ledger_id, seq=int(seq))
     except (ValueError, binascii.Error) as error:
         raise InvalidArgument.of(

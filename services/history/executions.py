@@ -1,14 +1,17 @@
 """Looking executions up."""
 
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from libs import paging
 from libs.faults import InvalidArgument, NotFound
+from services.history.domain.moments import LAST_US
 from services.history.domain.records import Record
 from services.history.ports import Archive, ExecutionQuery, Page
 
+ID = re.compile("[0-9a-f]{32}")
 MOST_CHARACTERS = 1024 * 1024
 """In the responses and errors of one page: at most half of what a message may weigh."""
 
@@ -74,6 +77,6 @@ def _place(position: "Sequence[str | int] | None") -> tuple[int, bytes] | None:
     if position is None:
         return None
     match position:
-        case [int() as scheduled_us, str() as last_id] if len(last_id) == 32:
+        case [int() as scheduled_us, str() as last_id] if 0 <= scheduled_us <= LAST_US and ID.fullmatch(last_id):
             return scheduled_us, bytes.fromhex(last_id)
     raise InvalidArgument.of("page_token", "is not a token; pass next_page_token as it was returned")

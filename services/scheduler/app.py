@@ -49,11 +49,14 @@ async def open_app(settings: SchedulerSettings) -> AsyncIterator[App]:
         ])  # fmt: skip
 
         # The firing path.
+        claims: dict[int, Claim] = {}
+
         def is_valid(shard: int, epoch: int) -> bool:
-            claim = ownership.claims.get(shard)
+            claim = claims.get(shard)
             return claim is not None and claim.epoch == epoch and ownership.is_valid(claim)
 
         async def own(claim: Claim) -> None:
+            claims[claim.shard] = claim
             await runner.run(claim.shard, claim.epoch)
 
         timeline, owned = Timeline(), OwnedShards(is_valid)

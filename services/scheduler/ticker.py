@@ -13,6 +13,8 @@ from services.scheduler.outbox import Outbox
 from services.scheduler.owned import OwnedShard, OwnedShards
 
 LONGEST_NAP = timedelta(milliseconds=20)
+# What falls due within one such span goes out in one message; a job that is alone is not held up.
+SHORTEST_NAP = timedelta(milliseconds=2)
 CHUNK = 256
 HORIZON_STEP_US = 50_000
 
@@ -47,7 +49,7 @@ class Ticker:
             due_us = self._timeline.next_due_us()
             wake = now + LONGEST_NAP
             if due_us is not None and not self._outbox.is_full:
-                wake = min(wake, moment_of(due_us))
+                wake = min(wake, max(moment_of(due_us), now + SHORTEST_NAP))
             await self._clock.sleep(wake - self._clock.now())
 
     async def fire_due(self, now_us: int) -> None:

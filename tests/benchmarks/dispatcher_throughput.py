@@ -70,7 +70,10 @@ class AckingLedger(ledger_grpc.LedgerServiceServicer):
 
 def percentiles(values: list[float]) -> dict[str, float]:
     ordered = sorted(values) or [0.0]
-    return {name: round(ordered[int(share * (len(ordered) - 1))] * 1e3, 2) for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99), ("max_ms", 1))}
+    return {
+        name: round(ordered[int(share * (len(ordered) - 1))] * 1e3, 2)
+        for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99), ("max_ms", 1))
+    }
 
 
 async def serve_ledger(pipe: Connection) -> None:

@@ -82,12 +82,12 @@ class FakeHistoryStream:
         self._history = history
         self.acks: asyncio.Queue[Acknowledgement | None] = asyncio.Queue()
 
-    async def send(self, batch: int, records: Sequence[Record]) -> None:
+    async def send(self, batch: ledger_service_pb2.RecordRequest) -> None:
         if self._history.is_away:
             raise Unavailable("the stream broke")
-        stale = self._history.take(records)
+        stale = self._history.take(batch.records)
         if not self._history.is_mute:
-            self.acks.put_nowait(Acknowledgement(batch=batch, stale_execution_ids=stale))
+            self.acks.put_nowait(Acknowledgement(batch=batch.batch, stale_execution_ids=stale))
 
     async def acknowledgements(self) -> AsyncIterator[Acknowledgement]:
         while (acknowledgement := await self.acks.get()) is not None:

@@ -47,7 +47,7 @@ class CheckedClients:
         self._direct = new_builder().build()
         self._pinned: OrderedDict[str, _Pinned] = OrderedDict()
 
-    async def find(self, endpoint: Endpoint) -> Client | Failure:
+    async def find(self, endpoint: Endpoint, timeout: timedelta) -> Client | Failure:
         """See Clients."""
         address = as_address(endpoint.host)
         if address is not None:
@@ -57,8 +57,9 @@ class CheckedClients:
             self._pinned.move_to_end(endpoint.host)
             return pinned.client
         try:
-            addresses = await _resolve(endpoint)
-        except OSError:
+            async with asyncio.timeout(timeout.total_seconds()):
+                addresses = await _resolve(endpoint)
+        except socket.gaierror:
             return Failure(kind=FailureKind.NAME, error=f"name {endpoint.host} does not resolve")
         chosen = self._policy.choose(addresses)
         return _blocked(endpoint) if chosen is None else self._pin(endpoint.host, chosen)

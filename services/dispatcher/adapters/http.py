@@ -1,6 +1,5 @@
 """HTTP requests through pyreqwest (Rust's reqwest): pooled connections, no redirects, bounded answers."""
 
-import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -19,8 +18,8 @@ IDLE_CONNECTION_LIFETIME = timedelta(seconds=30)
 class Clients(Protocol):
     """Where the client for a request comes from."""
 
-    async def find(self, endpoint: Endpoint) -> Client | Failure:
-        """A client whose connections to that endpoint are allowed, or why there is none."""
+    async def find(self, endpoint: Endpoint, timeout: timedelta) -> Client | Failure:
+        """A client whose connections to that endpoint are allowed, or why there is none. Raises TimeoutError."""
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -32,9 +31,9 @@ class SharedClient:
     def __init__(self, builder: ClientBuilder) -> None:
         self._client = builder.build()
 
-    async def find(self, endpoint: Endpoint) -> Client | Failure:
+    async def find(self, endpoint: Endpoint, timeout: timedelta) -> Client | Failure:
         """See Clients."""
-        del endpoint
+        del endpoint, timeout
         return self._client
 
     async def close(self) -> None:
@@ -43,7 +42,10 @@ class SharedClient:
 
 
 class HttpSender:
-    """Sends requests. The timeout covers everything: looking the name up, connecting, and the answer with its body."""
+    """Sends requests. The timeout covers connecting, sending, and the answer with its body.
+
+    Where addresses are checked, looking up a name that is not known yet may take as long again.
+    """
 
     def __init__(self, clients: Clients, *, max_response_bytes: int) -> None:
         self._clients = clients
@@ -56,9 +58,8 @@ class HttpSender:
         except ValueError as error:
             return Failure(kind=FailureKind.INVALID, error=f"the URL is not valid: {error}")
         try:
-            async with asyncio.timeout(request.timeout.total_seconds()):
-                client = await self._clients.find(endpoint)
-                return client if isinstance(client, Failure) else await self._exchange(client, request)
+            client = await self._clients.find(endpoint, request.timeout)
+            return client if isinstance(client, Failure) else await self._exchange(client, endpoint, request)
         except TimeoutError:
             return describe_timeout(request.timeout)
         except (BuilderError, ValueError) as error:
@@ -70,8 +71,8 @@ class HttpSender:
         """Closes all connections."""
         await self._clients.close()
 
-    async def _exchange(self, client: Client, request: Request) -> Answer:
-        builder = client.request(request.method, request.url).headers(request.headers)
+    async def _exchange(self, client: Client, endpoint: Endpoint, request: Request) -> Answer:
+        builder = client.request(request.method, endpoint.url).timeout(request.timeout).headers(request.headers)
         if request.body is not None:
             builder = builder.body_bytes(request.body)
         # Leaving the block closes the connection if the body was not read to its end, so that no receiver can keep

@@ -24,8 +24,9 @@ CLOSED = ("connection closed before message completed", "Connection reset by pee
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a URL leads: the host as the HTTP client understands it, and the port."""
+    """A URL as the HTTP client understands it, and where it leads."""
 
+    url: Url
     host: str
     port: int
 
@@ -36,7 +37,7 @@ class Endpoint:
         parsed = Url(url)
         if parsed.scheme not in ("http", "https") or not parsed.host_str:
             raise ValueError("it must begin with http:// or https:// and name a host")
-        return cls(parsed.host_str, parsed.port_or_known_default or 0)
+        return cls(parsed, parsed.host_str, parsed.port_or_known_default or 0)
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

@@ -52,10 +52,10 @@ class GrpcLedgerStream:
         self._call = call
         self._address = address
 
-    async def send(self, batch: int, records: Sequence[ledger_pb2.ExecutionRecord]) -> None:
+    async def send(self, batch: ledger_pb2.RecordRequest) -> None:
         """See LedgerStream."""
         try:
-            await self._call.write(ledger_pb2.RecordRequest(batch=batch, records=records))
+            await self._call.write(batch)
         except (grpc.RpcError, grpc.aio.UsageError) as error:
             raise self._broken(error) from error
 

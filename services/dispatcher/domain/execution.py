@@ -1,6 +1,6 @@
 """An execution on its way: what was asked for, and how far it has come."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -82,8 +82,12 @@ def resume(attempts: tuple[Attempt, ...]) -> Progress:
 
 def begin_attempt(progress: Progress, *, now: datetime) -> Progress:
     """One more attempt begins."""
-    return replace(
-        progress, begun_count=len(progress.attempts) + 1, begun_at=now, started_at=progress.started_at or now
+    return Progress(
+        attempts=progress.attempts,
+        begun_count=len(progress.attempts) + 1,
+        begun_at=now,
+        started_at=progress.started_at or now,
+        verdict=progress.verdict,
     )
 
 
@@ -100,10 +104,12 @@ def end_attempt(progress: Progress, verdict: Verdict, *, duration: timedelta, wa
         error=verdict.error[:LONGEST_ERROR],
         retry_at=None if wait is None else ended_at + wait,
     )
-    return replace(
-        progress,
+    return Progress(
         status=_final_status(verdict) if wait is None else Status.RUNNING,
         attempts=(*progress.attempts, attempt),
+        begun_count=progress.begun_count,
+        begun_at=progress.begun_at,
+        started_at=progress.started_at,
         completed_at=ended_at if wait is None else None,
         verdict=verdict,
     )

@@ -119,14 +119,12 @@ class RequestPlan:
     def _render(self, template: Template, facts: Facts, scheduled_time: str) -> bytes:
         values = {
             "JobID": facts.job_id,
-            "JobName": facts.job_name,
+            "JobName": json.dumps(facts.job_name)[1:-1] if self.is_json else facts.job_name,
             "Namespace": facts.namespace,
             "ExecutionID": facts.execution_id,
             "ScheduledTime": scheduled_time,
             "Attempt": str(facts.attempt),
         }
-        if self.is_json:
-            values = {name: json.dumps(value)[1:-1] for name, value in values.items()}
         return template.render(values).encode()
 
 

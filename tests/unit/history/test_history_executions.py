@@ -48,10 +48,10 @@ async def test_a_token_belongs_to_its_list() -> None:
     token = (await found.list("default", "report", [], 1, "")).next_page_token
     for scope in (("ops", "report", []), ("default", "", []), ("default", "report", [Status.FAILED])):
         with pytest.raises(InvalidArgument):
-            await found.list(*scope, 1, token)  # type: ignore[arg-type]
+            await found.list(*scope, 1, token)
 
 
-@pytest.mark.parametrize("position", [[], [1], ["1", "2"], [1, "ab"], [1, "z" * 32]])
+@pytest.mark.parametrize("position", [[], [1], ["1", "2"], [1, "ab"], [1, "z" * 32], [-1, "a" * 32], [2**70, "a" * 32]])
 async def test_a_token_of_another_making_is_refused(position: list[str | int]) -> None:
     found = await executions(1)
     with pytest.raises(InvalidArgument):

@@ -31,16 +31,18 @@ def find(connection: sqlite3.Connection, namespace: str, execution_id: bytes) ->
 
 def page(connection: sqlite3.Connection, query: ExecutionQuery) -> Page:
     """One page of a list, newest scheduled time first."""
-    rows, values = _rows_of(query)
-    if not query.statuses:
-        return _cut(select(connection, f"{rows} LIMIT ?", (*values, query.limit + 1)), query.limit)
-    wanted = ",".join(str(int(status)) for status in sorted(query.statuses))
-    source = f"(SELECT * FROM {rows} LIMIT {SCAN_ROWS}) WHERE status IN ({wanted}) {NEWEST_FIRST} LIMIT ?"
+    conditions, values = _conditions(query)
+    edge = None
+    if query.statuses:
+        seen = f"executions WHERE {' AND '.join(conditions)} {NEWEST_FIRST} LIMIT 1 OFFSET {SCAN_ROWS - 1}"
+        edge = connection.execute(f"SELECT scheduled_us, id FROM {seen}", values).fetchone()
+        conditions.append(f"status IN ({','.join(str(int(status)) for status in sorted(query.statuses))})")
+    if edge is not None:
+        conditions.append("(scheduled_us, id) >= (?, ?)")
+        values += edge
+    source = f"executions WHERE {' AND '.join(conditions)} {NEWEST_FIRST} LIMIT ?"
     found = _cut(select(connection, source, (*values, query.limit + 1)), query.limit)
-    if found.next is not None:
-        return found
-    last_seen = f"SELECT scheduled_us, id FROM {rows} LIMIT 1 OFFSET {SCAN_ROWS - 1}"
-    return Page(records=found.records, next=connection.execute(last_seen, values).fetchone())
+    return found if found.next is not None else Page(records=found.records, next=edge)
 
 
 def position(connection: sqlite3.Connection) -> Position:
@@ -63,15 +65,16 @@ def select(
     return [_record(row) for row in _select(connection, source, values, columns)]
 
 
-def _rows_of(query: ExecutionQuery) -> tuple[str, tuple[object, ...]]:
-    conditions, values = ["namespace = ?"], [query.namespace, query.job_id, *(query.after or ())]
+def _conditions(query: ExecutionQuery) -> tuple[list[str], list[object]]:
+    conditions: list[str] = ["namespace = ?"]
+    values: list[object] = [query.namespace]
     if query.job_id:
         conditions.append("job_id = ?")
-    else:
-        values.pop(1)
+        values.append(query.job_id)
     if query.after:
         conditions.append("(scheduled_us, id) < (?, ?)")
-    return f"executions WHERE {' AND '.join(conditions)} {NEWEST_FIRST}", tuple(values)
+        values += query.after
+    return conditions, values
 
 
 def _cut(records: list[Record], limit: int) -> Page:
