@@ -57,7 +57,7 @@ class Received:
 class Receiver:
     """Listens on a free loopback port for as long as its `async with` block lasts.
 
-    `replies` maps a path to what is answered there: one after the other, the last one for ever; 200 where there is none.
+    `replies` maps a path to what is answered there: one after the other, the last for ever; 200 where there is none.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:

@@ -80,7 +80,7 @@ class Output:
     def line(self, row: Row, widths: Sequence[int]) -> None:
         """Prints one line of a table that grows."""
         line = Text("  ").join(
-            Text(text := str(value), STYLES.get(text, "")) + " " * max(0, width - len(text))
+            Text(text := plain(" ".join(str(value).split())), STYLES.get(text, "")) + " " * max(0, width - len(text))
             for value, width in zip(row, widths, strict=True)
         )
         line.rstrip()
@@ -99,4 +99,9 @@ class Output:
 
 def _cell(value: Any) -> Text:
     text = {True: "yes", False: "no", None: ""}.get(value, value) if isinstance(value, bool | None) else value
-    return text if isinstance(text, Text) else Text(str(text), STYLES.get(str(text), ""))
+    return Text(plain(str(text)), STYLES.get(str(text), ""))
+
+
+def plain(text: str) -> str:
+    """Text that cannot command the terminal: an answer's body, for example, is somebody else's."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,7 +1,6 @@
 """Everything that this dispatcher holds: executions taken from schedulers and not yet durably at their end."""
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -9,6 +8,7 @@ from enum import StrEnum
 from services.dispatcher import metrics
 from services.dispatcher.domain.event import Event, EventKind
 from services.dispatcher.domain.execution import Attempt, Delivery, Progress, resume
+from services.dispatcher.lanes import Lanes
 from services.dispatcher.recent import RecentlyFinished
 from services.dispatcher.streams import Outbox
 
@@ -70,9 +70,9 @@ class Held:
 class Deliveries:
     """What is held, by execution id, and the queue of what is due to be sent."""
 
-    def __init__(self, recent: RecentlyFinished) -> None:
+    def __init__(self, recent: RecentlyFinished, lanes: Lanes[Held]) -> None:
         self._held: dict[str, Held] = {}
-        self._queue: deque[Held] = deque()
+        self._lanes = lanes
         self._recent = recent
         self._is_draining = False
         self.arrived = asyncio.Event()
@@ -86,7 +86,7 @@ class Deliveries:
     @property
     def queued_count(self) -> int:
         """Executions that wait for their turn to be sent."""
-        return len(self._queue)
+        return len(self._lanes)
 
     @property
     def in_flight(self) -> list[Held]:
@@ -126,19 +126,23 @@ class Deliveries:
                 outbox.tell(Event(execution_id=identity, kind=EventKind.UNKNOWN))
 
     def requeue(self, held: Held) -> None:
-        """Puts an execution at the end of the queue."""
+        """Puts an execution at the end of the queue for its endpoint."""
         held.stage = Stage.QUEUED
-        self._queue.append(held)
+        self._lanes.push(held.delivery.plan.endpoint, held)
         self.arrived.set()
 
     def take(self) -> Held | None:
-        """The next execution to send; None when there is none."""
-        while self._queue:
-            held = self._queue.popleft()
+        """The next execution to send, to be followed by `taken`; None when there is none that may go now."""
+        while (held := self._lanes.pop()) is not None:
             if held.stage is Stage.QUEUED:
                 held.stage = Stage.SENDING
                 return held
+            self.taken(held)
         return None
+
+    def taken(self, held: Held) -> None:
+        """The attempt of an execution that was taken has ended: its endpoint has room for another one."""
+        self._lanes.done(held.delivery.plan.endpoint)
 
     def recorded(self, held: Held) -> None:
         """Its start is in the ledger."""
@@ -184,9 +188,7 @@ class Deliveries:
     def stop_accepting(self) -> list[Held]:
         """Everything handed over from now on is given back at once. Returns what was queued and is not sent now."""
         self._is_draining = True
-        queued = [held for held in self._queue if held.stage is Stage.QUEUED]
-        self._queue.clear()
-        return queued
+        return [held for held in self._lanes.take_all() if held.stage is Stage.QUEUED]
 
     def _take_over(self, held: Held, delivery: Delivery, outbox: Outbox) -> None:
         held.listener = outbox

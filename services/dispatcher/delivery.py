@@ -68,6 +68,8 @@ class DeliveryLoop:
                 except Exception as error:  # noqa: BLE001 - one delivery must never end the loop
                     self._log.error("delivery failed unexpectedly", execution_id=held.id, exc_info=error)
                     self._give_up(held)
+                finally:
+                    self._deliveries.taken(held)
         finally:
             self._busy -= 1
 

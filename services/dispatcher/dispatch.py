@@ -12,6 +12,7 @@ from services.dispatcher.deliveries import Deliveries
 from services.dispatcher.delivery import DeliveryLoop
 from services.dispatcher.draining import Draining
 from services.dispatcher.intake import Intake
+from services.dispatcher.lanes import Lanes
 from services.dispatcher.plans import Plans
 from services.dispatcher.ports import Ledger, Sender
 from services.dispatcher.recent import RecentlyFinished
@@ -37,7 +38,7 @@ class Dispatch:
         self._settings = settings
         recent = RecentlyFinished(clock, limit=settings.remember_finished, span=settings.remember_finished_for)
         self.streams = Streams(settings.credit_per_stream)
-        self.deliveries = Deliveries(recent)
+        self.deliveries = Deliveries(recent, Lanes(settings.max_in_flight_per_endpoint))
         self.retries = Retries(self.deliveries.requeue, clock)
         self.recorder = Recorder(ledger, self.deliveries, write_record, clock, _recorder_limits(settings))
         self.delivery_loop = DeliveryLoop(

@@ -1,6 +1,6 @@
 """The executions that ended here a short while ago."""
 
-from collections import OrderedDict
+from collections import deque
 from datetime import timedelta
 
 from libs.clock import Clock
@@ -17,7 +17,8 @@ class RecentlyFinished:
         self._clock = clock
         self._limit = limit
         self._span_seconds = span.total_seconds()
-        self._ends: OrderedDict[str, tuple[Status, float]] = OrderedDict()
+        self._ends: dict[str, Status] = {}
+        self._order: deque[tuple[float, str]] = deque()
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -25,14 +26,12 @@ class RecentlyFinished:
     def add(self, execution_id: str, status: Status) -> None:
         """Remembers an end."""
         now = self._clock.monotonic()
-        self._ends[execution_id] = (status, now)
-        while self._ends and (len(self._ends) > self._limit or self._age_of_oldest(now) > self._span_seconds):
-            self._ends.popitem(last=False)
+        if execution_id not in self._ends:
+            self._order.append((now, execution_id))
+        self._ends[execution_id] = status
+        while self._order and (len(self._ends) > self._limit or now - self._order[0][0] > self._span_seconds):
+            del self._ends[self._order.popleft()[1]]
 
     def find(self, execution_id: str) -> Status | None:
         """How it ended; None when that is not known here."""
-        end = self._ends.get(execution_id)
-        return end[0] if end else None
-
-    def _age_of_oldest(self, now: float) -> float:
-        return now - next(iter(self._ends.values()))[1]
+        return self._ends.get(execution_id)

@@ -13,6 +13,8 @@ class DispatcherSettings(ServiceSettings):
 
     max_in_flight: int = Field(default=512, ge=1, le=65_536)
     """Most requests under way at a time."""
+    max_in_flight_per_endpoint: int = Field(default=256, ge=1, le=65_536)
+    """Most of them to one host and port, so that a slow one leaves room for the others."""
     credit_per_stream: int = Field(default=4_096, ge=1, le=1_000_000)
     """Deliveries that a scheduler may have here whose first attempt has not ended; bounds memory and the queue."""
     max_queued: int = Field(default=50_000, ge=1)

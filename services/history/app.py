@@ -1,6 +1,5 @@
 """Wires history."""
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,8 +30,6 @@ from services.history.write_health import WriteHealth
 EXECUTION_SERVICE = "chronos.history.v1.ExecutionService"
 LEDGER_SERVICE = "chronos.history.v1.LedgerService"
 FILE = "ledger.sqlite3"
-SWITCH_SECONDS = 0.001
-"""The ledger's threads wait this long, not 5 ms, for the interpreter lock while the event loop computes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +45,6 @@ class History:
 @asynccontextmanager
 async def open_app(settings: HistorySettings) -> AsyncIterator[App]:
     """History, ready to start. Exits the process with a sentence when the ledger's file cannot be used."""
-    sys.setswitchinterval(SWITCH_SECONDS)
     async with open_store(settings, SystemClock()) as (ledger, archive), open_node("history", settings) as node:
         history = wire(settings, ledger, archive, node.clock)
         server = node.server(history.services)

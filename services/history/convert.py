@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from chronos.history.v1.execution_pb2 import Execution
@@ -17,6 +17,7 @@ from services.history.ports import Position
 
 LAST_STATUS = int(Status.TIMED_OUT)
 ID_BYTES = 16
+MOST_RECORDS = 5_000
 LARGEST_SEQ = 2**63 - 1
 
 
@@ -28,8 +29,10 @@ class Limits(NamedTuple):
     """Stands in for the end of a finished execution that does not say when it ended."""
 
 
-def records_from(messages: Iterable[ExecutionRecord], limits: Limits) -> list[Record]:
+def records_from(messages: Sequence[ExecutionRecord], limits: Limits) -> list[Record]:
     """The records of a batch. Raises InvalidArgument for one that cannot be kept, naming its field."""
+    if len(messages) > MOST_RECORDS:
+        raise InvalidArgument.of("records", f"are {len(messages)}; send at most {MOST_RECORDS} in a batch")
     return [_record(message, place, limits) for place, message in enumerate(messages)]
 
 

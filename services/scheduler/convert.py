@@ -6,10 +6,10 @@ from chronos.dispatcher.v1 import delivery_service_pb2
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 
-from libs import telemetry
 from services.scheduler.domain.identity import EPOCH, microseconds
 from services.scheduler.domain.occurrence import Cause, FiringJob, Run
 from services.scheduler.domain.schedule import IntervalSchedule, parse_schedule
+from services.scheduler.tracing import firing_traceparent
 
 CAUSES = {Cause.SCHEDULE: execution_pb2.Execution.SCHEDULE, Cause.MANUAL: execution_pb2.Execution.MANUAL}
 CAUSES_BACK = {value: cause for cause, value in CAUSES.items()}
@@ -77,14 +77,15 @@ def deleted_job(execution: execution_pb2.Execution) -> FiringJob:
 
 def adopted_run(execution: execution_pb2.Execution, job: FiringJob, *, shard: int, epoch: int) -> Run:
     """A run that an earlier owner handed out, from its record."""
+    cause = CAUSES_BACK.get(execution.cause, Cause.SCHEDULE)
     return Run(
         execution_id=execution.id,
         job=job,
         shard=shard,
         epoch=epoch,
         scheduled_us=microseconds(execution.scheduled_time.ToDatetime(tzinfo=UTC)),
-        cause=CAUSES_BACK.get(execution.cause, Cause.SCHEDULE),
-        traceparent=telemetry.execution_traceparent(execution.id, telemetry.is_sampled(execution.id)),
+        cause=cause,
+        traceparent=firing_traceparent(execution.id, job.id, cause),
         delivery=max(1, execution.delivery),
         attempts=tuple(attempt.SerializeToString() for attempt in execution.attempts),
     )
@@ -99,8 +100,7 @@ def manual_run(trigger: stored_job_pb2.StoredTrigger, job: FiringJob, *, shard: 
         epoch=epoch,
         scheduled_us=microseconds(moment(trigger)),
         cause=Cause.MANUAL,
-        traceparent=trigger.traceparent
-        or telemetry.execution_traceparent(trigger.execution_id, telemetry.is_sampled(trigger.execution_id)),
+        traceparent=firing_traceparent(trigger.execution_id, job.id, Cause.MANUAL, parent=trigger.traceparent),
     )
 
 

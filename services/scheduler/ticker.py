@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from libs import telemetry
 from libs.clock import Clock
 from services.scheduler import metrics, notes
 from services.scheduler.domain.identity import execution_id, microseconds, moment_of
@@ -11,6 +10,7 @@ from services.scheduler.domain.occurrence import Cause, Run
 from services.scheduler.domain.timeline import Entry, Timeline
 from services.scheduler.outbox import Outbox
 from services.scheduler.owned import OwnedShard, OwnedShards
+from services.scheduler.tracing import firing_traceparent
 
 LONGEST_NAP = timedelta(milliseconds=20)
 # What falls due within one such span goes out in one message; a job that is alone is not held up.
@@ -101,7 +101,7 @@ class Ticker:
             epoch=shard.epoch,
             scheduled_us=due_us,
             cause=Cause.SCHEDULE,
-            traceparent=telemetry.execution_traceparent(identity, telemetry.is_sampled(identity)),
+            traceparent=firing_traceparent(identity, entry.job.id, Cause.SCHEDULE),
         )
 
     def _skip_missed(self, shard: OwnedShard, entry: Entry, now_us: int) -> int:

@@ -1,6 +1,6 @@
 """How many recorded deliveries a second one dispatcher makes: driver → dispatcher → HTTP endpoint, and → ledger.
 
-    python -m tests.benchmarks.dispatcher_throughput --url http://127.0.0.1:8081/ [--seconds 10] [--rate 5000] [--profile FILE]
+    python -m tests.benchmarks.dispatcher_throughput --url http://127.0.0.1:8081/ [--seconds 10] [--rate 5000]
 
 Three processes: this one plays the scheduler, one is the dispatcher, one acknowledges every record at once. Without
 `--rate`, as many as credit allows.
@@ -9,18 +9,18 @@ Three processes: this one plays the scheduler, one is the dispatcher, one acknow
 import argparse
 import asyncio
 import cProfile
+import gc
 import json
 import multiprocessing
 import random
 import resource
 import time
 import uuid
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from typing import Any
 
-import grpc
 import uvloop
 from chronos.dispatcher.v1 import delivery_service_pb2 as delivery_pb2
 from chronos.dispatcher.v1 import delivery_service_pb2_grpc as delivery_grpc
@@ -99,14 +99,21 @@ async def serve_dispatcher(pipe: Connection, ledger: str) -> None:
     service = (delivery_grpc.add_DeliveryServiceServicer_to_server, servicer, "chronos.dispatcher.v1.DeliveryService")
     server = RpcServer("127.0.0.1:0", [service], authenticator=None, clock=clock, mesh_token=TOKEN)
     async with asyncio.TaskGroup() as group:
-        loops = [group.create_task(loop()) for loop in (*dispatch.loops.values(), servicer.run)]
+        loops = [group.create_task(_run(loop)) for loop in (*dispatch.loops.values(), servicer.run)]
         pipe.send(await server.start())
+        gc.collect()
+        gc.freeze()
         await asyncio.to_thread(pipe.recv)
         used = resource.getrusage(resource.RUSAGE_SELF)
         pipe.send({"cpu_seconds": time.process_time(), "peak_mb": used.ru_maxrss // 1024})
         await dispatch.drain()
+        await server.drain(timedelta(seconds=1))
         for loop in loops:
             loop.cancel()
+
+
+async def _run(loop: Callable[[], Awaitable[None]]) -> None:
+    await loop()
 
 
 def run_process(target: str, pipe: Connection, argument: str, profile: str) -> None:
@@ -124,7 +131,7 @@ def run_process(target: str, pipe: Connection, argument: str, profile: str) -> N
 async def drive(address: str, url: str, seconds: float, rate: int) -> dict[str, Any]:
     job, channel = make_job(url, body='{"execution": "{{.ExecutionID}}"}'), open_channel(address, mesh_token=TOKEN)
     call = delivery_grpc.DeliveryServiceStub(channel).Deliver()
-    state = {"credit": 0, "sent": 0, "finished": 0, "messages": 0}
+    state: dict[str, Any] = {"credit": 0, "sent": 0, "finished": 0, "messages": 0}
     changed = asyncio.Event()
 
     async def read() -> None:
@@ -190,7 +197,8 @@ def main() -> None:
     result = {
         "deliveries": state["finished"], "per_second": round(state["finished"] / state["seconds"]),
         "dispatcher_cpu_us_per_delivery": round(cpu / state["finished"] * 1e6, 1),
-        "dispatcher_cpu_percent": round(cpu / state["seconds"] * 100), "dispatcher_peak_mb": reports["dispatcher"]["peak_mb"],
+        "dispatcher_cpu_percent": round(cpu / state["seconds"] * 100),
+        "dispatcher_peak_mb": reports["dispatcher"]["peak_mb"],
         "event_messages": state["messages"], **reports["ledger"],
     }  # fmt: skip
     print(json.dumps(result, indent=1))

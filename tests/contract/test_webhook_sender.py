@@ -1,9 +1,9 @@
-"""What the delivery loop may expect of a sender: the fake and pyreqwest keep to it. What only real sockets do follows."""
+"""What the delivery loop may expect of a sender, fake or real; then what only real sockets do."""
 
 import asyncio
 import datetime
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -30,9 +30,9 @@ def make_request(
     method: str = "POST",
     body: bytes | None = b"{}",
     timeout: timedelta = timedelta(seconds=5),
-    **headers: str,
+    headers: Mapping[str, str] | None = None,
 ) -> Request:
-    return Request(method=method, url=url, headers=headers, body=body, timeout=timeout)
+    return Request(method=method, url=url, headers=headers or {}, body=body, timeout=timeout)
 
 
 @pytest.fixture
@@ -95,7 +95,9 @@ async def test_an_unreachable_endpoint_is_a_failure_and_no_exception(
 
 
 async def test_method_headers_and_body_arrive_as_given(sender: HttpSender, receiver: Receiver) -> None:
-    await answer_of(sender, make_request(receiver.url("/a?b=c"), method="PUT", body=b'{"a": 1}', **{"X-One": "1"}))
+    await answer_of(
+        sender, make_request(receiver.url("/a?b=c"), method="PUT", body=b'{"a": 1}', headers={"X-One": "1"})
+    )
     (received,) = receiver.requests
     assert (received.method, received.target, received.body) == ("PUT", "/a?b=c", b'{"a": 1}')
     assert received.headers["x-one"] == "1"
@@ -190,7 +192,7 @@ async def test_a_wrong_url_is_told(url: str, words: str, sender: HttpSender) -> 
 
 
 async def test_a_wrong_header_is_told(sender: HttpSender, receiver: Receiver) -> None:
-    failure = await failure_of(sender, make_request(receiver.url(), **{"X-Split": "a\r\nb"}))
+    failure = await failure_of(sender, make_request(receiver.url(), headers={"X-Split": "a\r\nb"}))
     assert failure.kind is FailureKind.INVALID
     assert failure.error.startswith("the request cannot be built: ")
     assert receiver.requests == []

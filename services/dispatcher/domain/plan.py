@@ -25,6 +25,11 @@ class Plan:
     error: str = ""
 
     @property
+    def endpoint(self) -> str:
+        """What executions that go to the same place have in common."""
+        return self.request.endpoint if self.request else ""
+
+    @property
     def weight(self) -> int:
         """Bytes that it keeps in memory, roughly."""
         return 2048 + (self.request.weight if self.request else 0)

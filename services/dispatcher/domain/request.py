@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from libs.templates import Template, parse_template
 
@@ -84,10 +85,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestPlan:
-    """What all requests of one version of a job share. The body is fixed, or a template, or None."""
+    """What all requests of one version of a job share. The body is fixed, or a template, or None.
+
+    `endpoint` is the host and port of the URL, as written.
+    """
 
     method: str
     url: str
+    endpoint: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | Template | None = field(repr=False)
     is_json: bool
@@ -140,6 +145,7 @@ def compile_request(webhook: Webhook, *, timeout: timedelta, user_agent: str) ->
     return RequestPlan(
         method=webhook.method or "POST",
         url=webhook.url,
+        endpoint=_endpoint(webhook.url),
         headers=dict(headers.values()),
         body=_compile_body(webhook.body),
         is_json=_is_json(headers.get("content-type", ("", ""))[1]),
@@ -150,6 +156,13 @@ def compile_request(webhook: Webhook, *, timeout: timedelta, user_agent: str) ->
 def rfc3339(moment: datetime) -> str:
     """A moment in UTC as RFC 3339; fractions of a second only where there are any."""
     return moment.replace(tzinfo=None).isoformat() + "Z"
+
+
+def _endpoint(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""
 
 
 def _is_ours(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Self
@@ -133,7 +133,7 @@ async def open_dispatcher(
     service = (delivery_grpc.add_DeliveryServiceServicer_to_server, servicer, SERVICE)
     server = RpcServer("127.0.0.1:0", [service], authenticator=None, clock=clock, mesh_token=TOKEN)
     async with asyncio.TaskGroup() as group:
-        loops = [group.create_task(loop()) for loop in (*dispatch.loops.values(), servicer.run)]
+        loops = [group.create_task(_run(loop)) for loop in (*dispatch.loops.values(), servicer.run)]
         harness = Harness(dispatch, history, await server.start(), group)
         try:
             yield harness
@@ -143,3 +143,7 @@ async def open_dispatcher(
             await http.close()
             for loop in loops:
                 loop.cancel()
+
+
+async def _run(loop: Callable[[], Awaitable[None]]) -> None:
+    await loop()

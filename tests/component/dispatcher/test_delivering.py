@@ -173,6 +173,17 @@ async def test_waiting_for_a_retry_holds_no_worker(receiver: Receiver) -> None:
         assert harness.dispatch.delivery_loop.busy == 0
 
 
+async def test_a_slow_endpoint_does_not_hold_up_the_others(receiver: Receiver) -> None:
+    settings = quick_settings(max_in_flight=4, max_in_flight_per_endpoint=2)
+    async with open_dispatcher(settings) as harness, Receiver() as stuck:
+        stream = await harness.connect()
+        slow = make_job(stuck.reply("/", Reply(manner=Manner.SILENT)))
+        good = make_delivery(make_job(receiver.url()))
+        await stream.send(*(make_delivery(slow) for _ in range(20)), good)
+        await stream.wait_for_kind(good.execution_id, "FINISHED")
+        assert len(stuck.requests) == 2
+
+
 async def test_no_more_requests_than_allowed_are_under_way(receiver: Receiver) -> None:
     sender = FakeSender()
     sender.gate = asyncio.Event()

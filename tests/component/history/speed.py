@@ -24,7 +24,7 @@ from chronos.history.v1.ledger_service_pb2_grpc import LedgerServiceStub
 
 from libs.clock import SystemClock
 from libs.rpc.channel import open_channel
-from services.history.app import SWITCH_SECONDS, open_store
+from services.history.app import open_store
 from services.history.settings import HistorySettings
 from tests.component.history.serving import MESH_TOKEN, serving
 
@@ -59,7 +59,6 @@ def main() -> None:
 
 
 async def serve(folder: Path, sync: str) -> None:
-    sys.setswitchinterval(SWITCH_SECONDS)
     settings = HistorySettings(data_dir=folder, sync=sync)  # type: ignore[arg-type]
     async with open_store(settings, SystemClock()) as (ledger, archive), serving(ledger, archive) as served:
         print(served.address, flush=True)

@@ -174,6 +174,11 @@ def test_a_watch_that_is_refused_ends(ctl: Ctl, edge: FakeEdge) -> None:
     assert ctl("execution", "watch").status == 1
 
 
+def test_what_a_target_answered_cannot_command_the_terminal(ctl: Ctl, edge: FakeEdge) -> None:
+    edge.will(Answer(body=EXECUTION | {"response": "\x1b[2Jgone", "error": "one\ntwo"}))
+    assert "\x1b" not in ctl("execution", "get", "0197-e").out
+
+
 def test_a_list_of_executions_can_be_narrowed(ctl: Ctl, edge: FakeEdge) -> None:
     edge.will(Answer(body={"executions": [EXECUTION], "next_page_token": "more"}))
     ran = ctl("execution", "list", "a", "--status", "failed", "--status", "SKIPPED", "-n", "1")

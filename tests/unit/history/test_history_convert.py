@@ -108,6 +108,11 @@ def test_a_record_that_cannot_be_kept_is_refused_by_its_field(field: str, value:
     assert caught.value.violations[0].field == f"records[0].execution.{field}"
 
 
+def test_a_batch_that_is_too_large_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="at most 5000"):
+        records_from([ExecutionRecord(execution=execution())] * 5_001, LIMITS)
+
+
 def test_a_time_out_of_all_bounds_is_refused() -> None:
     message = execution()
     message.started_at.seconds = 2**62

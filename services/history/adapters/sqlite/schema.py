@@ -114,15 +114,15 @@ def _connect(path: Path, busy_timeout: timedelta) -> sqlite3.Connection:
 
 
 def _check(connection: sqlite3.Connection, path: Path, check_up_to_bytes: int) -> None:
-    version, tables = connection.execute(
-        "SELECT (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)"
-    ).fetchone()
+    connection.execute("BEGIN")  # one look at both, while another process may be making the tables
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+    connection.execute("COMMIT")
     if version > SCHEMA_VERSION:
         raise LedgerFileError(
             f"{path} was written by a newer release (schema {version}, this one knows {SCHEMA_VERSION}); "
             "run that release or a newer one"
         )
-    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     if version == 0 and tables:
         raise LedgerFileError(f"{path} is another program's database; set data_dir to a directory of its own")
     if version and path.stat().st_size <= check_up_to_bytes:

@@ -1,0 +1,3 @@
+from tests.etcd_server import shared_etcd
+
+__all__ = ["shared_etcd"]

@@ -1,0 +1,191 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from services.dispatcher.convert import read_delivery, read_plan, write_record
+from services.dispatcher.deliveries import Held, Stage
+from services.dispatcher.domain.execution import begin_attempt, end_attempt, resume
+from services.dispatcher.domain.outcome import Answer, judge
+from services.dispatcher.recorder import Recorder, RecorderLimits
+from services.dispatcher.streams import Outbox
+from tests.deliveries import SCHEDULED, make_delivery, make_job
+from tests.eventually import soon
+from tests.fakes.clock import FakeClock
+from tests.fakes.history import FakeHistory
+
+FLUSH = timedelta(milliseconds=20)
+LIMITS = RecorderLimits(
+    flush_interval=FLUSH, batch_size=10, batches_in_flight=2, most_records=25, most_response_bytes=1_000_000
+)
+
+
+@dataclass
+class Told:
+    """A watcher that remembers."""
+
+    recorded_ids: list[str] = field(default_factory=list)
+    finished_ids: list[str] = field(default_factory=list)
+    refused_ids: list[str] = field(default_factory=list)
+    again: bool = False
+
+    def recorded(self, held: Held) -> None:
+        self.recorded_ids.append(held.id)
+
+    def finished(self, held: Held) -> None:
+        self.finished_ids.append(held.id)
+
+    def refused(self, held: Held, *, epoch: int, is_final: bool) -> bool:
+        self.refused_ids.append(held.id)
+        again, self.again = self.again, False
+        return again
+
+
+@dataclass
+class Bench:
+    recorder: Recorder
+    history: FakeHistory
+    told: Told
+    clock: FakeClock
+
+    async def flush(self) -> None:
+        await self.clock.advance(FLUSH)
+
+
+@asynccontextmanager
+async def open_bench(prepare: Callable[[FakeHistory], None] = lambda history: None) -> AsyncIterator[Bench]:
+    history, told, clock = FakeHistory(), Told(), FakeClock()
+    prepare(history)
+    recorder = Recorder(history, told, write_record, clock, LIMITS)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(recorder.run())
+        yield Bench(recorder, history, told, clock)
+        running.cancel()
+
+
+def start() -> Held:
+    job = make_job("http://example.com/")
+    delivery = read_delivery(make_delivery(job), read_plan(job, user_agent="x"))
+    progress = begin_attempt(resume(()), now=SCHEDULED)
+    return Held(delivery=delivery, progress=progress, listener=Outbox(), creditor=None, stage=Stage.SENDING)
+
+
+def end(held: Held, body: bytes = b"") -> None:
+    verdict = judge(Answer(status_code=200, body=body), frozenset())
+    held.progress = end_attempt(held.progress, verdict, duration=FLUSH, wait=None)
+    held.stage = Stage.ENDED
+
+
+async def test_a_start_and_an_end_close_together_are_one_record() -> None:
+    async with open_bench() as bench:
+        held = start()
+        bench.recorder.put(held)
+        end(held)
+        bench.recorder.put(held)
+        await bench.flush()
+        assert [len(batch) for batch in bench.history.batches] == [1]
+        assert (bench.told.recorded_ids, bench.told.finished_ids) == ([], [held.id])
+
+
+async def test_an_end_after_its_start_was_sent_is_a_record_of_its_own() -> None:
+    async with open_bench() as bench:
+        held = start()
+        bench.recorder.put(held)
+        await bench.flush()
+        end(held)
+        bench.recorder.put(held)
+        await bench.flush()
+        assert (bench.told.recorded_ids, bench.told.finished_ids) == ([held.id], [held.id])
+        assert bench.recorder.backlog == 0
+
+
+async def test_a_batch_has_a_bound_in_records() -> None:
+    async with open_bench() as bench:
+        for _ in range(15):
+            bench.recorder.put(start())
+        await bench.flush()
+        assert [len(batch) for batch in bench.history.batches] == [10, 5]
+
+
+async def test_a_batch_has_a_bound_in_bytes() -> None:
+    async with open_bench() as bench:
+        for _ in range(6):
+            held = start()
+            end(held, body=b"x" * 900_000)
+            bench.recorder.put(held)
+        await bench.flush()
+        assert [len(batch) for batch in bench.history.batches] == [3, 3]
+
+
+async def test_only_so_many_batches_are_on_their_way() -> None:
+    async with open_bench(lambda history: setattr(history, "is_mute", True)) as bench:
+        for _ in range(50):
+            bench.recorder.put(start())
+        await bench.flush()
+        await bench.flush()
+        assert [len(batch) for batch in bench.history.batches] == [10, 10]
+        assert bench.recorder.backlog == 50
+
+
+async def test_there_is_no_room_while_too_much_waits() -> None:
+    async with open_bench(lambda history: setattr(history, "is_away", True)) as bench:
+        for _ in range(LIMITS.most_records):
+            assert bench.recorder.has_room
+            bench.recorder.put(start())
+        assert not bench.recorder.has_room
+
+
+async def test_there_is_no_room_while_too_many_bytes_wait() -> None:
+    async with open_bench(lambda history: setattr(history, "is_away", True)) as bench:
+        held = start()
+        end(held, body=b"x" * LIMITS.most_response_bytes)
+        bench.recorder.put(held)
+        assert not bench.recorder.has_room
+        bench.history.is_away = False
+        await bench.clock.advance(timedelta(seconds=1))
+        assert bench.told.finished_ids == [held.id]
+        assert bench.recorder.has_room
+
+
+async def test_a_history_that_falls_silent_is_left_for_another_one() -> None:
+    async with open_bench(lambda history: setattr(history, "is_mute", True)) as bench:
+        held = start()
+        end(held)
+        bench.recorder.put(held)
+        await bench.clock.advance(timedelta(seconds=10))
+        assert bench.history.opened == 1
+        bench.history.is_mute = False
+        await bench.clock.advance(timedelta(seconds=10))
+        await soon(lambda: bench.history.opened == 2)
+        assert bench.told.finished_ids == [held.id]
+
+
+async def test_a_quiet_history_is_not_left_while_there_is_nothing_to_say() -> None:
+    async with open_bench() as bench:
+        await bench.clock.advance(timedelta(minutes=5))
+        bench.recorder.put(start())
+        await bench.flush()
+        await bench.clock.advance(timedelta(minutes=5))
+        assert bench.history.opened == 1
+
+
+async def test_a_refused_record_is_sent_again_when_asked_for() -> None:
+    async with open_bench() as bench:
+        held = start()
+        bench.history.sealed[held.delivery.shard] = 99
+        bench.told.again = True
+        bench.recorder.put(held)
+        await bench.flush()
+        await bench.flush()
+        assert bench.told.refused_ids == [held.id, held.id]
+
+
+async def test_a_dropped_execution_is_not_recorded_any_more() -> None:
+    async with open_bench() as bench:
+        held = start()
+        bench.recorder.put(held)
+        held.stage = Stage.DROPPED
+        await bench.flush()
+        assert bench.history.batches == []
+        assert bench.recorder.backlog == 0
