@@ -38,8 +38,9 @@ class Adoption:
 class Outbox:
     """Every run between firing and the end of its execution.
 
-    A run goes to the less busy of two random dispatchers that have credit. When its link breaks, or the dispatcher
-    gives it back, it is handed out again under the same execution id with the next delivery number.
+    A run goes to the less busy of two random dispatchers that have credit. When its link breaks, the dispatcher is
+    asked again as soon as it can be reached. When it is gone, does not hold the run, or gives it back, the run is
+    handed out again under the same execution id with the next delivery number.
     `on_recorded` is called once the ledger has a run, `on_orphan` for one that must be handed out again but whose
     job is gone (its definition is empty).
     """
@@ -58,6 +59,7 @@ class Outbox:
         self._limit = limit
         self._queue: deque[Run] = deque()
         self._lanes: dict[str, Lane] = {}
+        self._limbo: dict[str, dict[str, Run]] = {}
         self._adoptions: dict[str, Adoption] = {}
         self._log = get_logger()
 
@@ -74,7 +76,7 @@ class Outbox:
     @property
     def outstanding(self) -> int:
         """Runs that dispatchers hold."""
-        return sum(len(lane.held) for lane in self._lanes.values())
+        return sum(len(held) for held in self._all_held())
 
     def submit(self, runs: Iterable[Run]) -> None:
         """Takes runs to be delivered, in order."""
@@ -93,31 +95,41 @@ class Outbox:
 
     def awaits(self, execution_ids: Iterable[str]) -> bool:
         """Whether any of these is at a dispatcher."""
-        return any(identity in lane.held for identity in execution_ids for lane in self._lanes.values())
+        return any(identity in held for identity in execution_ids for held in self._all_held())
 
     def forget(self, shard: int) -> None:
         """Drops everything of a shard that is not owned any more; its next owner takes over."""
         self._queue = deque(run for run in self._queue if run.shard != shard)
-        for lane in self._lanes.values():
-            for identity in [identity for identity, run in lane.held.items() if run.shard == shard]:
-                del lane.held[identity]
+        for held in self._all_held():
+            for identity in [identity for identity, run in held.items() if run.shard == shard]:
+                del held[identity]
         for identity in [identity for identity, adoption in self._adoptions.items() if adoption.run.shard == shard]:
             del self._adoptions[identity]
 
     def link_opened(self, link: DispatcherLink) -> None:
-        """A dispatcher is there; it has no credit yet."""
+        """A dispatcher is there, with no credit yet. If its link broke before, it is asked what it still holds."""
         self._lanes[link.instance] = Lane(link)
+        for identity, run in self._limbo.pop(link.instance, {}).items():
+            self._adoptions[identity] = Adoption(run, {link.instance})
+        asked = [identity for identity, adoption in self._adoptions.items() if link.instance in adoption.asked]
+        if asked:
+            link.adopt(asked)
 
     def link_broken(self, link: DispatcherLink) -> None:
-        """A dispatcher is gone: what it held is handed out again."""
+        """A stream is gone, and perhaps the dispatcher: what it held waits for the answer."""
         lane = self._lanes.pop(link.instance, None)
-        if lane is None:
-            return
-        if lane.held:
-            self._log.warning("dispatcher lost", dispatcher=link.instance, runs_to_hand_out_again=len(lane.held))
-        self._redeliver(list(lane.held.values()))
+        if lane is not None and lane.held:
+            self._log.warning("stream to dispatcher broke", dispatcher=link.instance, runs_in_doubt=len(lane.held))
+            self._limbo[link.instance] = lane.held
+
+    def dispatcher_gone(self, instance: str) -> None:
+        """A dispatcher is dead or out of reach: what it held is handed out again."""
+        held = self._limbo.pop(instance, {})
+        if held:
+            self._log.warning("dispatcher lost", dispatcher=instance, runs_to_hand_out_again=len(held))
+        self._redeliver(list(held.values()))
         for identity in list(self._adoptions):
-            self._not_held(identity, link.instance)
+            self._not_held(identity, instance)
 
     def link_answered(self, link: DispatcherLink, response: delivery.DeliverResponse) -> None:
         """A dispatcher reports."""
@@ -129,6 +141,9 @@ class Outbox:
         for event in response.events:
             self._handle(lane, event)
         self._pump()
+
+    def _all_held(self) -> list[dict[str, Run]]:
+        return [*(lane.held for lane in self._lanes.values()), *self._limbo.values()]
 
     def _handle(self, lane: Lane, event: delivery.DeliveryEvent) -> None:
         identity = event.execution_id

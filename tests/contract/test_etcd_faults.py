@@ -198,9 +198,9 @@ async def test_a_member_that_hangs_is_left_for_another(cluster: list[EtcdServer]
         try:
             with pytest.raises(Unavailable):
                 await client.keep_alive(lease, timeout=timedelta(milliseconds=300))
-            async with asyncio.timeout(4):  # By another member, whether or not a new leader must be found.
-                await eventually_put(client, b"/a/x", b"two")
-                assert await client.keep_alive(lease)
+            # The one that hangs may have been the leader, so a call of its followers can run into its deadline.
+            await eventually_put(client, b"/a/x", b"two")
+            assert await client.keep_alive(lease)
             changes = await anext(updates)  # When the transport has found out that nobody is there.
             assert isinstance(changes, Changes)
             assert changes.events[-1].value == b"two"

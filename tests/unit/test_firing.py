@@ -215,8 +215,27 @@ async def test_a_lost_dispatcher_s_runs_go_to_another_with_the_same_id(bench: Be
         bench.report(first, Event.FINISHED, first.sent[0].execution_id)
         second = bench.link("d2")
         bench.outbox.link_broken(first)
+        assert second.sent == []
+        bench.outbox.dispatcher_gone("d1")
         assert ids(second.sent) == [first.sent[1].execution_id]
         assert second.sent[0].delivery == 2
+
+
+async def test_after_a_broken_stream_a_dispatcher_is_asked_what_it_still_holds(bench: Bench) -> None:
+    first = bench.link("d1")
+    async with bench.owning(stored()):
+        await bench.clock.advance(3 * SECOND)
+        held, finished, unknown = ids(first.sent)
+        bench.outbox.link_broken(first)
+        assert bench.outbox.outstanding == 3
+        again = bench.link("d1")
+        assert sorted(again.asked) == sorted([held, finished, unknown])
+        bench.report(again, Event.HELD, held)
+        bench.report(again, Event.FINISHED, finished)
+        bench.report(again, Event.UNKNOWN, unknown)
+        assert ids(again.sent) == [unknown]
+        assert again.sent[0].delivery == 2
+        assert bench.outbox.outstanding == 2
 
 
 async def test_a_returned_run_goes_on_with_its_attempts(bench: Bench) -> None:
@@ -282,6 +301,7 @@ async def test_a_run_that_a_dispatcher_still_holds_is_left_to_finish(bench: Benc
         assert link.sent == []
         other = bench.link("d2")
         bench.outbox.link_broken(link)
+        bench.outbox.dispatcher_gone("d1")
         assert ids(other.sent) == [running.id]
         assert other.sent[0].delivery == 2
         assert len(other.sent[0].attempts) == 1

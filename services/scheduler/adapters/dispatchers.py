@@ -33,6 +33,9 @@ class Listener(Protocol):
     def link_broken(self, link: DispatcherLink) -> None:
         """A stream is gone; nothing more comes of it."""
 
+    def dispatcher_gone(self, instance: str) -> None:
+        """A dispatcher is no member any more, or cannot be reached."""
+
 
 class Link:
     """One stream. What is sent waits in memory until the stream takes it; credit bounds how much that is."""
@@ -69,6 +72,7 @@ class DispatcherPool:
         self._listener = listener
         self._clock = clock
         self._tried: set[str] = set()
+        self._open: set[str] = set()
         self._log = get_logger()
 
     async def settled(self, *, deadline: timedelta) -> None:
@@ -95,31 +99,38 @@ class DispatcherPool:
 
     async def _serve(self, member: Member) -> None:
         pause = SHORTEST_PAUSE
-        while True:
-            began = self._clock.monotonic()
-            try:
-                await self._stream(member)
-            except grpc.aio.AioRpcError as error:
-                self._log.info("stream to dispatcher ended", dispatcher=member.replica, code=error.code().name)
-            finally:
+        try:
+            while True:
+                was_open = await self._try_stream(member)
                 self._tried.add(member.instance)
-            is_stable = self._clock.monotonic() - began > LONGEST_PAUSE.total_seconds()
-            pause = SHORTEST_PAUSE if is_stable else min(2 * pause, LONGEST_PAUSE)
-            await self._clock.sleep(pause)
+                if not was_open:
+                    self._listener.dispatcher_gone(member.instance)
+                pause = SHORTEST_PAUSE if was_open else min(2 * pause, LONGEST_PAUSE)
+                await self._clock.sleep(pause)
+        finally:
+            self._listener.dispatcher_gone(member.instance)
+
+    async def _try_stream(self, member: Member) -> bool:
+        """Serves one stream to its end, and says whether it was ever open."""
+        self._open.discard(member.instance)
+        try:
+            await self._stream(member)
+        except grpc.aio.AioRpcError as error:
+            self._log.info("stream to dispatcher ended", dispatcher=member.replica, code=error.code().name)
+        return member.instance in self._open
 
     async def _stream(self, member: Member) -> None:
         async with self._open_channel(member.address) as channel:
             link = Link(member.instance)
             call = delivery_service_pb2_grpc.DeliveryServiceStub(channel).Deliver(link.requests())
-            is_open = False
             try:
                 async for response in call:
-                    if not is_open:
-                        is_open = True
+                    if member.instance not in self._open:
+                        self._open.add(member.instance)
                         self._listener.link_opened(link)
                         self._tried.add(member.instance)
                     self._listener.link_answered(link, response)
             finally:
                 call.cancel()
-                if is_open:
+                if member.instance in self._open:
                     self._listener.link_broken(link)
