@@ -1,6 +1,6 @@
 """The contract as programs see it: every RPC with its HTTP mapping, permission and rate class.
 
-Read from a descriptor set alone, into a pool of its own, so that nothing depends on generated code being present or fresh.
+Read from a descriptor set alone, into a pool of its own: nothing depends on generated code being present or fresh.
 """
 
 import re
@@ -107,7 +107,7 @@ def read_contract(descriptor_set: bytes) -> Contract:
     files = FileDescriptorSet.FromString(descriptor_set)
     pool = DescriptorPool()
     for file in files.file:
-        pool.Add(file)  # type: ignore[no-untyped-call]
+        pool.Add(file)
     rpcs = [
         _read_rpc(pool, pool.FindMethodByName(f"{file.package}.{service.name}.{method.name}"))
         for file in files.file
@@ -119,7 +119,7 @@ def read_contract(descriptor_set: bytes) -> Contract:
 
 def method_option(pool: DescriptorPool, method: MethodDescriptor, name: str) -> Any:
     """An extension of a method's options as a message, empty where it is not set."""
-    options = GetMessageClass(pool.FindMessageTypeByName("google.protobuf.MethodOptions"))
+    options: Any = GetMessageClass(pool.FindMessageTypeByName("google.protobuf.MethodOptions"))
     return options.FromString(method.GetOptions().SerializeToString()).Extensions[pool.FindExtensionByName(name)]
 
 

@@ -1,6 +1,5 @@
 """Makes Envoy's configuration from a topology and the contract: `python -m deploy.envoy.render --help`."""
 
-import argparse
 import base64
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,8 +11,9 @@ from typing import Any
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from deploy.envoy.arguments import read_topology
 from deploy.envoy.replies import REPLIES, STRICT_STATUSES
-from deploy.envoy.topology import DESCRIPTOR_FILE, EdgeTopology
+from deploy.envoy.topology import EdgeTopology
 from libs.contract import Contract, HttpRule, RateClass, Rpc, read_contract
 
 GATEWAY_PATHS = ("/health", "/metrics", "/openapi.json")
@@ -69,7 +69,7 @@ def render(topology: EdgeTopology) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - YAML, and every string goes through tojson
+        autoescape=False,
         keep_trailing_newline=True,
     )
     return environment.get_template("envoy.yaml.j2").render(**_variables(topology, contract, sorted(owners)))
@@ -156,3 +156,7 @@ def parse_address(text: str) -> Address:
 
 def _addresses(texts: Iterable[str]) -> tuple[Address, ...]:
     return tuple(parse_address(text) for text in texts)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render(read_topology(sys.argv[1:])))

@@ -36,6 +36,7 @@ DEFAULT_LIMITS: Mapping[RateClass, RateLimit] = {
     RateClass.WRITE: RateLimit(per_second=500, burst=1000),
     RateClass.TRIGGER: RateLimit(per_second=100, burst=200),
 }
+DEFAULT_ADDRESS_LIMIT = RateLimit(per_second=5000, burst=10000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ class EdgeTopology:
     tls: TlsFiles | None = None
     limits: Mapping[RateClass, RateLimit] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
     # All requests of one address together, so that making up keys does not get around the limit per key.
-    address_limit: RateLimit = RateLimit(per_second=5000, burst=10000)
+    address_limit: RateLimit = DEFAULT_ADDRESS_LIMIT
     # Buckets kept, the least recently used forgotten first.
     max_clients: int = 10_000
     max_body_bytes: int = 1024 * 1024

@@ -36,6 +36,10 @@ _CHANNEL_OPTIONS = [
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.enable_retries", 0),
+    # Members are reached directly, whatever proxy the environment names.
+    ("grpc.enable_http_proxy", 0),
+    # Clients of one address share neither a connection nor its back-off.
+    ("grpc.use_local_subchannel_pool", 1),
 ]
 
 

@@ -14,7 +14,7 @@ class GatewaySettings(ServiceSettings):
     """Settings of the gateway."""
 
     http_listen: str = "127.0.0.1:0"
-    """`host:port` for Envoy's questions about bodies, `/health`, `/metrics` and `/openapi.json`; port 0 takes a free one."""
+    """`host:port` for Envoy's questions, `/health`, `/metrics` and `/openapi.json`; port 0 takes a free one."""
     descriptor_file: Path = GENERATED / "chronos.binpb"
     """The contract, as `make gen` writes it."""
     openapi_file: Path = GENERATED / "openapi.json"

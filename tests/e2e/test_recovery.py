@@ -57,7 +57,7 @@ def test_no_occurrence_is_missed_when_a_process_is_killed(
         within=RECOVERED_WITHIN,
         what=lambda: fragile_mesh.processes()[replica],
     )
-    target = before + 12 * SECOND
+    target = before + 8 * SECOND
     eventually(
         lambda: latest(receiver) >= target and not missing(receiver, before, target),
         within=RECOVERED_WITHIN,

@@ -167,11 +167,12 @@ class FakeEtcd:
         for step in steps:
             if isinstance(step, Put) and step.lease and step.lease not in self._store.leases:
                 raise LeaseLost("The lease has ended; take a new one.")
-        responses = self._store.commit(steps)
+        responses, revision = self._store.commit(steps), self._store.revision
+        await asyncio.sleep(0)  # The way back: others may act on what was done before its author knows of it.
         if self._answers_to_lose and not all(isinstance(step, Get | GetPrefix) for step in steps):
             self._answers_to_lose -= 1
             raise Unavailable("the answer was lost")
-        return TxnResult(succeeded=succeeded, revision=self._store.revision, responses=tuple(responses))
+        return TxnResult(succeeded=succeeded, revision=revision, responses=tuple(responses))
 
     async def follow(self, prefix: bytes, *, deletes_only: bool = False) -> AsyncGenerator[Snapshot | Changes, None]:
         store, position = self._store, 0

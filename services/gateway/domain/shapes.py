@@ -29,7 +29,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """The shape of one value. `enum` maps names to numbers where `kind` is ENUM; `message` is set where it is MESSAGE."""
+    """The shape of one value. `enum` maps names to numbers where `kind` is ENUM; `message` is there for MESSAGE."""
 
     kind: Kind
     enum: Mapping[str, int] = field(default_factory=dict)
