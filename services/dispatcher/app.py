@@ -31,7 +31,11 @@ async def open_app(settings: DispatcherSettings) -> AsyncIterator[App]:
     dice = random.Random()
     async with open_node("dispatcher", settings) as node:
         histories = node.watch("history")
-        sender = HttpSender(make_clients(settings, node.clock), max_response_bytes=settings.max_response_bytes)
+        sender = HttpSender(
+            make_clients(settings, node.clock),
+            max_response_bytes=settings.max_response_bytes,
+            longest_response_bytes=settings.longest_response_bytes,
+        )
         dispatch = Dispatch(
             settings,
             sender=sender,

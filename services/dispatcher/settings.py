@@ -34,7 +34,9 @@ class DispatcherSettings(ServiceSettings):
     record_batches_in_flight: int = Field(default=8, ge=1, le=1_000)
     """Batches sent to history before the first of them is acknowledged."""
     max_response_bytes: int = Field(default=16 * 1024, ge=0, le=1024 * 1024)
-    """Most bytes of an answer's body that are read and kept."""
+    """Most bytes of an answer's body that are kept."""
+    longest_response_bytes: int = Field(default=1024 * 1024, ge=0)
+    """Length of an answer's body above which the execution fails."""
     max_retry_after: timedelta = Field(default=timedelta(hours=1), ge=timedelta(0))
     """Longest wait that an endpoint can ask for with `Retry-After`."""
     allow_private_addresses: bool = False

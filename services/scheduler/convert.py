@@ -104,6 +104,11 @@ def manual_run(trigger: stored_job_pb2.StoredTrigger, job: FiringJob, *, shard: 
     )
 
 
+def trace_id_of(trigger: stored_job_pb2.StoredTrigger) -> str:
+    """The W3C trace id of a run that was asked for: that of the call, else the execution's own."""
+    return trigger.traceparent.split("-")[1] if trigger.traceparent else trigger.execution_id.replace("-", "")
+
+
 def moment(trigger: stored_job_pb2.StoredTrigger) -> datetime:
     """When a run was asked for."""
     return trigger.time.ToDatetime(tzinfo=UTC)

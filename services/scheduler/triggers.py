@@ -10,6 +10,7 @@ from libs import telemetry
 from libs.clock import Clock
 from libs.faults import Fault
 from libs.log import get_logger
+from services.scheduler.convert import trace_id_of
 from services.scheduler.domain.identity import manual_execution_id, microseconds
 from services.scheduler.jobs import Jobs
 from services.scheduler.owned import OwnedShard
@@ -53,6 +54,7 @@ class Triggers:
             cause=execution_pb2.Execution.MANUAL,
             scheduled_time=promised.time,
             status=execution_pb2.Execution.PENDING,
+            trace_id=trace_id_of(promised),
         )
         await self._announce(execution, promise)
         return execution

@@ -90,7 +90,11 @@ async def serve_ledger(pipe: Connection) -> None:
 
 async def serve_dispatcher(pipe: Connection, ledger: str) -> None:
     settings, clock, dice = DispatcherSettings(allow_private_addresses=True), SystemClock(), random.Random()
-    sender = HttpSender(make_clients(settings, clock), max_response_bytes=settings.max_response_bytes)
+    sender = HttpSender(
+        make_clients(settings, clock),
+        max_response_bytes=settings.max_response_bytes,
+        longest_response_bytes=settings.longest_response_bytes,
+    )
     records = GrpcLedger(lambda: [ledger], lambda address: open_channel(address, mesh_token=TOKEN), dice)
     dispatch = Dispatch(settings, sender=sender, ledger=records, clock=clock, dice=dice, user_agent="Chronos/bench")
     servicer = DeliveryServicer(

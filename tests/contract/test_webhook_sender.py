@@ -21,6 +21,7 @@ from tests.fakes.sender import FakeSender
 from tests.receiver import Manner, Receiver, Reply
 
 LIMIT = 1024
+LONGEST = 1_000_000
 SHORT = timedelta(milliseconds=60)
 
 
@@ -49,7 +50,11 @@ async def sender() -> AsyncIterator[HttpSender]:
 
 @asynccontextmanager
 async def open_sender(ca_file: str = "") -> AsyncIterator[HttpSender]:
-    sender = HttpSender(SharedClient(client_builder(max_idle_per_host=8, ca_file=ca_file)), max_response_bytes=LIMIT)
+    sender = HttpSender(
+        SharedClient(client_builder(max_idle_per_host=8, ca_file=ca_file)),
+        max_response_bytes=LIMIT,
+        longest_response_bytes=LONGEST,
+    )
     yield sender
     await sender.close()
 
@@ -60,7 +65,7 @@ async def open_checked(*networks: str) -> AsyncIterator[HttpSender]:
     clients = CheckedClients(
         policy, lambda: client_builder(max_idle_per_host=8), FakeClock(), lifetime=timedelta(seconds=30), limit=2
     )
-    sender = HttpSender(clients, max_response_bytes=LIMIT)
+    sender = HttpSender(clients, max_response_bytes=LIMIT, longest_response_bytes=LONGEST)
     yield sender
     await sender.close()
 
@@ -133,16 +138,23 @@ async def test_a_body_just_at_the_bound_is_kept_whole(sender: HttpSender, receiv
     assert (len(answer.body), answer.is_truncated) == (LIMIT, False)
 
 
-async def test_an_oversized_body_is_cut_at_the_bound(sender: HttpSender, receiver: Receiver) -> None:
-    url = receiver.reply("/big", Reply(body=b"x" * 5_000_000))
+async def test_a_long_body_is_cut_at_the_bound(sender: HttpSender, receiver: Receiver) -> None:
+    url = receiver.reply("/big", Reply(body=b"x" * LONGEST))
     answer = await answer_of(sender, make_request(url))
     assert (answer.status_code, len(answer.body), answer.is_truncated) == (200, LIMIT, True)
+    assert answer.longest_bytes == 0
+
+
+async def test_a_body_beyond_the_longest_is_oversized(sender: HttpSender, receiver: Receiver) -> None:
+    url = receiver.reply("/big", Reply(body=b"x" * (LONGEST + 1)))
+    answer = await answer_of(sender, make_request(url))
+    assert (len(answer.body), answer.longest_bytes) == (LIMIT, LONGEST)
 
 
 async def test_an_endless_body_ends_at_the_bound(sender: HttpSender, receiver: Receiver) -> None:
     url = receiver.reply("/endless", Reply(manner=Manner.ENDLESS, body=b"x" * 4096))
     answer = await answer_of(sender, make_request(url))
-    assert (answer.status_code, answer.is_truncated) == (200, True)
+    assert (answer.status_code, answer.longest_bytes) == (200, LONGEST)
 
 
 async def test_an_endpoint_that_says_nothing_times_out(sender: HttpSender, receiver: Receiver) -> None:

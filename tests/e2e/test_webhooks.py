@@ -135,11 +135,19 @@ def test_a_target_that_is_too_slow_times_out(api: httpx.Client, fresh: Fresh, re
 
 def test_an_answer_that_is_too_long_is_kept_in_part(api: httpx.Client, fresh: Fresh, receiver: Receiver) -> None:
     name = fresh("large")
-    created(api, job(name, receiver.url("/large/5000000")))
+    created(api, job(name, receiver.url("/large/500000")))
     execution = run(api, name)
     assert execution["is_response_truncated"] is True
     assert set(str(execution["response"])) == {"x"}
     assert len(str(execution["response"])) == 16 * 1024
+
+
+def test_an_oversized_answer_fails_with_a_reason(api: httpx.Client, fresh: Fresh, receiver: Receiver) -> None:
+    name = fresh("oversized")
+    created(api, job(name, receiver.url("/large/5000000")))
+    execution = run(api, name)
+    assert execution["status"] == "FAILED"
+    assert "more than 1,048,576 bytes" in str(execution["error"])
 
 
 def test_an_answer_that_breaks_off_fails_with_a_reason(api: httpx.Client, fresh: Fresh, receiver: Receiver) -> None:

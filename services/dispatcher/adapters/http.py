@@ -44,12 +44,15 @@ class SharedClient:
 class HttpSender:
     """Sends requests. The timeout covers connecting, sending, and the answer with its body.
 
+    Of a body, `max_response_bytes` are kept, and up to `longest_response_bytes` are read; then the answer counts as
+    oversized and its connection is closed.
     Where addresses are checked, looking up a name that is not known yet may take as long again.
     """
 
-    def __init__(self, clients: Clients, *, max_response_bytes: int) -> None:
+    def __init__(self, clients: Clients, *, max_response_bytes: int, longest_response_bytes: int) -> None:
         self._clients = clients
         self._limit = max_response_bytes
+        self._longest = max(longest_response_bytes, max_response_bytes)
 
     async def send(self, request: Request) -> Answer | Failure:
         """See Sender."""
@@ -84,13 +87,24 @@ class HttpSender:
         read = await response.body_reader.read(self._limit + 1)
         body = bytes(read) if read is not None else b""
         is_truncated = len(body) > self._limit
+        is_oversized = is_truncated and await self._is_longer(response, len(body))
         return Answer(
             status_code=response.status,
             body=body[: self._limit] if is_truncated else body,
             is_truncated=is_truncated,
+            longest_bytes=self._longest if is_oversized else 0,
             retry_after=response.get_header("retry-after") or "",
             location=response.get_header("location") or "",
         )
+
+    async def _is_longer(self, response: Response, length: int) -> bool:
+        """Reads on, without keeping anything, until the end or the bound."""
+        while length <= self._longest:
+            chunk = await response.body_reader.read_chunk()
+            if chunk is None:
+                return False
+            length += len(chunk)
+        return True
 
 
 def client_builder(*, max_idle_per_host: int, ca_file: str = "") -> ClientBuilder:

@@ -32,11 +32,15 @@ PERMANENT_KINDS = frozenset({FailureKind.CERTIFICATE, FailureKind.BLOCKED, Failu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the endpoint answered. `body` is its beginning; the headers are those that matter here, else empty."""
+    """What the endpoint answered. `body` is its beginning; the headers are those that matter here, else empty.
+
+    `longest_bytes` is the bound that the body went beyond, 0 when it did not.
+    """
 
     status_code: int
     body: bytes = b""
     is_truncated: bool = False
+    longest_bytes: int = 0
     retry_after: str = ""
     location: str = ""
 
@@ -73,10 +77,10 @@ def judge(result: Answer | Failure, success_codes: Set[int]) -> Verdict:
             error=result.error,
         )
     code = result.status_code
-    is_success = code in (success_codes or SUCCESS_CODES)
+    is_success = code in (success_codes or SUCCESS_CODES) and not result.longest_bytes
     return Verdict(
         is_success=is_success,
-        is_retryable=not is_success and is_retryable(code),
+        is_retryable=not is_success and is_retryable(code) and not result.longest_bytes,
         status_code=code,
         response=_text(result.body, is_truncated=result.is_truncated) if result.body else "",
         is_response_truncated=result.is_truncated,
@@ -98,6 +102,8 @@ def _text(body: bytes, *, is_truncated: bool) -> str:
 
 def _describe(answer: Answer) -> str:
     code = answer.status_code
+    if answer.longest_bytes:
+        return f"answered {_name(code)} with more than {answer.longest_bytes:,} bytes; let it answer with less"
     if 300 <= code < 400:
         where = f" to {answer.location}" if answer.location else ""
         return f"answered {_name(code)}{where}; redirects are not followed: give the final address as the URL"

@@ -117,7 +117,9 @@ async def open_dispatcher(
     settings = settings or quick_settings()
     history, clock = FakeHistory(), SystemClock()
     http = HttpSender(
-        SharedClient(client_builder(max_idle_per_host=32)), max_response_bytes=settings.max_response_bytes
+        SharedClient(client_builder(max_idle_per_host=32)),
+        max_response_bytes=settings.max_response_bytes,
+        longest_response_bytes=settings.longest_response_bytes,
     )
     dispatch = Dispatch(
         settings,

@@ -144,11 +144,12 @@ async def test_an_endpoint_that_is_too_slow_times_out(harness: Harness, receiver
     assert (execution.status, execution.error) == (Execution.TIMED_OUT, "timed out after 30ms")
 
 
-async def test_an_oversized_answer_is_cut(harness: Harness, receiver: Receiver) -> None:
+async def test_an_oversized_answer_fails_with_a_reason(harness: Harness, receiver: Receiver) -> None:
     delivery = make_delivery(make_job(receiver.reply("/endless", Reply(manner=Manner.ENDLESS, body=b"x" * 1000))))
     await (await harness.connect()).send(delivery)
     execution = await harness.history.wait_for_final(delivery.execution_id)
-    assert (execution.status, len(execution.response)) == (Execution.SUCCESS, 16 * 1024)
+    assert (execution.status, len(execution.response)) == (Execution.FAILED, 16 * 1024)
+    assert "more than 1,048,576 bytes" in execution.error
     assert execution.is_response_truncated
 
 
