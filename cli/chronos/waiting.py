@@ -1,4 +1,4 @@
-"""Waiting for whichever comes first, and for what is to become true."""
+"""Waiting for whichever comes first."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -16,5 +16,13 @@ async def first_of(*waits: Coroutine[Any, Any, object]) -> int:
             for task in tasks:
                 task.cancel()
     except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+        raise first_error(errors) from None
     return first
+
+
+def first_error(group: ExceptionGroup) -> Exception:
+    """What went wrong first in a task group, however deep it lies."""
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

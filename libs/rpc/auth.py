@@ -1,7 +1,7 @@
 """Who may call: API keys and the mesh's own token, checked against what each RPC demands."""
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from chronos.auth.v1.api_key_pb2 import ApiKey
@@ -76,7 +76,7 @@ class Gate:
         if method.permission and self._authenticator is None:
             raise ValueError(f"{method.path} needs API keys, but the server was given no authenticator")
 
-    def identify(self, method: Method, metadata: dict[str, str | bytes]) -> Principal:
+    def identify(self, method: Method, metadata: Mapping[str, str | bytes]) -> Principal:
         """Who calls. Raises Unauthenticated or Forbidden when they may not call `method` in any namespace."""
         if method.is_public:
             return ANYBODY
@@ -104,7 +104,7 @@ class Gate:
             )
         return namespace
 
-    def _identify_service(self, metadata: dict[str, str | bytes]) -> Principal:
+    def _identify_service(self, metadata: Mapping[str, str | bytes]) -> Principal:
         token = _text(metadata.get(MESH_TOKEN)).encode()
         if not self._mesh_token or not hmac.compare_digest(token, self._mesh_token):
             raise Forbidden(
@@ -114,7 +114,7 @@ class Gate:
         return MESH
 
 
-def presented_key(metadata: dict[str, str | bytes]) -> str:
+def presented_key(metadata: Mapping[str, str | bytes]) -> str:
     """The API key in a call's metadata, empty when there is none. What is in front of a key is not judged here."""
     if key := _text(metadata.get(API_KEY)).strip():
         return key

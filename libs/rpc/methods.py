@@ -38,7 +38,10 @@ class Method:
 
 def read_methods(service: str) -> dict[str, Method]:
     """The RPCs of a proto service by path. Raises ValueError for one that does not say who may call it."""
-    descriptor = descriptor_pool.Default().FindServiceByName(service)
+    try:
+        descriptor = descriptor_pool.Default().FindServiceByName(service)
+    except KeyError as error:
+        raise ValueError(f"there is no proto service {service}; is its generated module imported?") from error
     methods = [_read(method) for method in descriptor.methods]
     return {method.path: method for method in methods}
 

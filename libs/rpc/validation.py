@@ -64,9 +64,7 @@ def _owner(request: Message, elements: Sequence[Any]) -> Any:
 def _describe(owner: Any, name: str, violation: protovalidate.Violation) -> str:
     rule = str(violation.proto.rule_id)
     if rule == "required" and owner is not None and name in owner.oneofs_by_name:
-        return (
-            f"is required; give {' or '.join(field.name for field in owner.oneofs_by_name[name].fields)}"
-        )
+        return f"is required; give {' or '.join(field.name for field in owner.oneofs_by_name[name].fields)}"
     if rule.startswith("enum.") and owner is not None and name in owner.fields_by_name:
         values = owner.fields_by_name[name].enum_type.values
         return f"must be one of {', '.join(value.name for value in values if value.number)}"

@@ -81,6 +81,7 @@ async def open_app(settings: SchedulerSettings) -> AsyncIterator[App]:
             await node.start(server)
 
         async def drain() -> None:
+            await node.membership.withdraw()
             await ownership.hand_over()
             await server.drain(settings.drain_timeout / 2)
 

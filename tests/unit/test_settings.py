@@ -140,7 +140,7 @@ def test_what_check_prints_can_be_used_as_a_file(tmp_path: Path) -> None:
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
-        WidgetSettings().listen = "elsewhere"  # type: ignore[misc]
+        WidgetSettings().listen = "elsewhere"
 
 
 def test_arguments_win_over_everything(monkeypatch: pytest.MonkeyPatch) -> None:

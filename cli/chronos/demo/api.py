@@ -61,12 +61,15 @@ class Edge:
                             token = message.get("resume_token", token)
                             if execution := message.get("execution"):
                                 yield execution
-            except httpx.TransportError:
+            except httpx.HTTPError:
                 pass
             await self._clock.sleep(PAUSE)
 
     async def _call(self, method: str, path: str, body: Json | None, query: dict[str, str] | None = None) -> Json:
-        answer = await self._client.request(method, path, json=body, params=query)
+        try:
+            answer = await self._client.request(method, path, json=body, params=query)
+        except httpx.TransportError as error:
+            raise MeshError(f"{method} {path}: {error or type(error).__name__}; see `chronos logs envoy`") from error
         if answer.is_error:
             raise MeshError(f"{method} {path} answered {answer.status_code}: {answer.text.strip()}")
         found: Json = answer.json()

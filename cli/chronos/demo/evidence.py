@@ -1,7 +1,8 @@
 """What the demo saw, and whether it is what should have been."""
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -37,13 +38,17 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The figures at the end. Lateness in milliseconds, of first attempts of scheduled runs, at the receiver."""
+    """The figures at the end. Lateness in milliseconds, of first attempts of scheduled runs, at the receiver.
+
+    `unrecorded` counts runs that came in and that history does not hold as a success, and runs without an end.
+    """
 
     calls: int
     expected: int
     missed: tuple[str, ...]
     doubled: int
-    unexplained: int
+    unrecorded: int
+    wrong_bodies: int
     statuses: dict[str, int]
     retried: int
     late_p50_ms: float
@@ -53,30 +58,30 @@ class Summary:
     @property
     def is_good(self) -> bool:
         """Whether everything ran that should have, once, and nothing failed."""
-        all_well = set(self.statuses) <= {"SUCCESS"}
-        return self.expected > 0 and all_well and not self.missed and not self.doubled and not self.unexplained
+        faults = (*self.missed, self.doubled, self.unrecorded, self.wrong_bodies)
+        return self.expected > 0 and set(self.statuses) == {"SUCCESS"} and not any(faults)
 
 
 def summarize(windows: Sequence[Window], evidence: Evidence) -> Summary:
     """Compares what came in with what the schedules say."""
-    delivered = Counter(_run_of(call) for call in evidence.calls if call["status_code"] == OK)
-    expected = {(window.job.id, _micros(due)): due for window in windows for due in _due(window)}
-    missed = [f"{job} at {due.isoformat()}" for (job, _), due in expected.items() if not delivered[job, _micros(due)]]
-    ran = {call["execution_id"] for call in evidence.calls if call["status_code"] == OK}
+    accepted = [call for call in evidence.calls if call["status_code"] == OK]
+    delivered = Counter(_run_of(call) for call in accepted)
+    ran = {call["execution_id"] for call in accepted}
+    expected = [(window.job.id, due) for window in windows for due in window.job.occurrences(window.start, window.end)]
+    missed = [f"{job} at {due.isoformat()}" for job, due in expected if not delivered[job, _micros(due)]]
     missed += [f"by-hand run {execution}" for execution in evidence.by_hand if execution not in ran]
-    first_attempts = [
-        call for call in evidence.calls if call["attempt"] == 1 and call["execution_id"] not in evidence.by_hand
-    ]
-    late = sorted(call["late_seconds"] * 1000 for call in first_attempts if call["late_seconds"] is not None)
-    final = [execution for execution in evidence.executions.values() if execution.get("status") in FINAL]
+    final = {name: item for name, item in evidence.executions.items() if item.get("status") in FINAL}
+    held = {name for name, item in final.items() if item["status"] == "SUCCESS"}
+    late = _lateness(evidence)
     return Summary(
         calls=len(evidence.calls),
         expected=len(expected) + len(evidence.by_hand),
         missed=tuple(missed),
         doubled=sum(count - 1 for count in delivered.values()),
-        unexplained=len(evidence.executions) - len(final),
-        statuses=dict(Counter(str(execution["status"]) for execution in final)),
-        retried=sum(int(execution.get("attempt_count", 0)) > 1 for execution in final),
+        unrecorded=len(evidence.executions) - len(final) + len(ran - held),
+        wrong_bodies=sum(not _body_is_right(call) for call in accepted),
+        statuses=dict(Counter(str(item["status"]) for item in final.values())),
+        retried=sum(int(item.get("attempt_count", 0)) > 1 for item in final.values()),
         late_p50_ms=_percentile(late, 0.50),
         late_p99_ms=_percentile(late, 0.99),
         late_max_ms=_percentile(late, 1.0),
@@ -86,11 +91,24 @@ def summarize(windows: Sequence[Window], evidence: Evidence) -> Summary:
 def is_complete(windows: Sequence[Window], evidence: Evidence) -> bool:
     """Whether nothing more is to be waited for."""
     summary = summarize(windows, evidence)
-    return not summary.missed and not summary.unexplained
+    return not summary.missed and not summary.unrecorded
 
 
-def _due(window: Window) -> Iterable[datetime]:
-    return window.job.occurrences(window.start, window.end)
+def _lateness(evidence: Evidence) -> list[float]:
+    first_attempts = (call for call in evidence.calls if call["attempt"] == 1)
+    scheduled = (call["late_seconds"] for call in first_attempts if call["execution_id"] not in evidence.by_hand)
+    return sorted(seconds * 1000 for seconds in scheduled if seconds is not None)
+
+
+def _body_is_right(call: dict[str, Any]) -> bool:
+    """Whether the variables of a body, where there is one, were filled in for the very run that brought it."""
+    if not call["body"]:
+        return True
+    try:
+        body = json.loads(call["body"])
+        return (body["job"], body["execution"]) == (call["job_id"], call["execution_id"])
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _run_of(call: dict[str, Any]) -> tuple[str, int]:

@@ -1,6 +1,8 @@
 """Jobs are made and watched for a while, and all evidence is gathered."""
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import httpx
@@ -31,16 +33,21 @@ class Show:
         """Makes the jobs, lets them run for `length`, disables them, waits for stragglers, and sums up."""
         async with asyncio.TaskGroup() as group:
             watchers = [group.create_task(self._watch()), group.create_task(self._collect())]
-            created = {job: await self._create(job) for job in JOBS}
+            created = [(job, await self._create(job)) for job in JOBS]
             await self._run_by_hand(length)
-            windows = [await self._end(job, start) for job, start in created.items()]
-            deadline = self._clock.monotonic() + STRAGGLERS.total_seconds()
-            while not is_complete(windows, self.evidence) and self._clock.monotonic() < deadline:
-                await self._clock.sleep(POLL)
-                self.evidence.executions.update({item["id"]: item for item in await self._edge.executions()})
+            windows = [await self._end(job, start) for job, start in created]
+            await self._wait_for_stragglers(windows)
             for watcher in watchers:
                 watcher.cancel()
         return summarize(windows, self.evidence)
+
+    async def _wait_for_stragglers(self, windows: Sequence[Window]) -> None:
+        deadline = self._clock.monotonic() + STRAGGLERS.total_seconds()
+        while True:
+            await self._clock.sleep(POLL)
+            self.evidence.executions = {item["id"]: item for item in await self._edge.executions()}
+            if is_complete(windows, self.evidence) or self._clock.monotonic() > deadline:
+                return
 
     async def _create(self, job: DemoJob) -> datetime:
         stored = await self._edge.create(job.resource(str(self._receiver.base_url).rstrip("/")))
@@ -64,5 +71,6 @@ class Show:
 
     async def _collect(self) -> None:
         while True:
-            self.evidence.calls.extend(await fetch_calls(self._receiver, self.evidence.last_call))
+            with contextlib.suppress(httpx.TransportError):
+                self.evidence.calls.extend(await fetch_calls(self._receiver, self.evidence.last_call))
             await self._clock.sleep(POLL)

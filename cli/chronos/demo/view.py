@@ -66,13 +66,14 @@ def cells(execution: dict[str, Any]) -> tuple[str, ...]:
 
 def summary_text(summary: Summary) -> str:
     """The figures at the end."""
-    statuses = ", ".join(f"{count} {status.lower()}" for status, count in sorted(summary.statuses.items()))
+    statuses = ", ".join(f"{count} as {status}" for status, count in sorted(summary.statuses.items()))
     lines = [
-        f"{summary.calls} calls at the receiver for {summary.expected} runs that were due",
-        f"{statuses or 'nothing'} recorded in history; {summary.retried} of them after a retry",
-        f"lateness at the receiver: p50 {summary.late_p50_ms:.1f} ms, p99 {summary.late_p99_ms:.1f} ms,"
-        f" max {summary.late_max_ms:.1f} ms",
-        f"missed: {len(summary.missed)}, delivered twice: {summary.doubled}, without an end: {summary.unexplained}",
+        f"{summary.calls} calls came in at the receiver; {summary.expected} runs were due before the jobs were disabled.",
+        f"History recorded {statuses or 'nothing'}, {summary.retried} of them after a retry.",
+        f"Lateness, measured at the receiver: p50 {summary.late_p50_ms:.1f} ms, p99 {summary.late_p99_ms:.1f} ms,"
+        f" max {summary.late_max_ms:.1f} ms.",
+        f"Missed: {len(summary.missed)}. Delivered twice: {summary.doubled}. Not recorded: {summary.unrecorded}."
+        f" Wrong bodies: {summary.wrong_bodies}.",
         *(f"  missed {missed}" for missed in summary.missed[:10]),
     ]
     return "\n".join(lines)
