@@ -8,6 +8,7 @@ from http import HTTPStatus
 from prometheus_client import REGISTRY, Counter, Histogram
 from prometheus_client.exposition import choose_encoder
 
+from libs.closing import at_end
 from libs.log import get_logger
 
 LONGEST_HEAD_BYTES = 16 * 1024
@@ -45,6 +46,7 @@ async def serve_metrics(listen: str, is_healthy: Callable[[], bool] = lambda: Tr
 
     server = await asyncio.start_server(answer, host.strip("[]"), int(port), limit=LONGEST_HEAD_BYTES)
     _servers.append(server)
+    at_end(stop_serving)
     bound = server.sockets[0].getsockname()
     return f"{host}:{bound[1]}"
 

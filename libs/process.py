@@ -11,8 +11,9 @@ from typing import Any
 
 import uvloop
 
-from libs import log, metrics, telemetry
+from libs import log, telemetry
 from libs.clock import Clock, SystemClock
+from libs.closing import close_all
 from libs.settings import ServiceSettings
 
 EXIT_OK = 0
@@ -106,15 +107,16 @@ async def _live(settings: ServiceSettings, open_app: Callable[[], AbstractAsyncC
     try:
         async with open_app() as app:
             is_open = True
-            await serve(app, stop, settings.drain_timeout, SystemClock())
+            try:
+                await serve(app, stop, settings.drain_timeout, SystemClock())
+            finally:
+                await close_all()
     except asyncio.CancelledError:
         if not stop.is_set():
             raise
     except Exception as error:
         logger.error("crashed", exc_info=error)
         return EXIT_CRASHED
-    finally:
-        await metrics.stop_serving()
     logger.info("stopped")
     return EXIT_OK
 

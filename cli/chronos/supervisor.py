@@ -5,7 +5,7 @@ import contextlib
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -153,12 +153,18 @@ class Supervisor:
         task.add_done_callback(lambda _: child.is_over.set())  # also when it was cancelled before it began
         return child
 
-    async def stop(self, order: Sequence[str], *, patience: timedelta) -> None:
-        """Ends the children: those of one name after those of the name before; names not in `order` last."""
-        for rank in range(len(order) + 1):
-            async with asyncio.TaskGroup() as group:
-                for child in self.children.values():
-                    if (order.index(child.spec.name) if child.spec.name in order else len(order)) == rank:
+    async def stop(self, order: Sequence[str], *, patience: timedelta, one_by_one: Container[str] = ()) -> None:
+        """Ends the children: those of one name after those of the name before; names not in `order` last.
+
+        Children of one name end together, unless it is in `one_by_one`.
+        """
+        others = dict.fromkeys(child.spec.name for child in self.children.values() if child.spec.name not in order)
+        for name in (*order, *others):
+            children = [child for child in self.children.values() if child.spec.name == name]
+            size = 1 if name in one_by_one else len(children) or 1
+            for start in range(0, len(children), size):
+                async with asyncio.TaskGroup() as group:
+                    for child in children[start : start + size]:
                         group.create_task(child.stop(patience=patience))
 
 

@@ -21,6 +21,7 @@ from cli.chronos.ports import (
     ports_of,
 )
 from cli.chronos.state import Probe, ProbeKind
+from libs.durations import parse_duration
 
 DEFAULT_DATA_DIR = Path(".chronos")
 RECEIVER = "receiver"
@@ -92,6 +93,10 @@ def check(options: MeshOptions) -> None:
     check_base(options.port_base)
     if options.etcd_members not in (1, 3):
         raise MeshError(f"--etcd {options.etcd_members}: must be 1 or 3 members", exit_code=MISUSED)
+    try:
+        parse_duration(options.lease_ttl)
+    except ValueError as error:
+        raise MeshError(f"--lease-ttl: {error}", exit_code=MISUSED) from error
     for endpoint in options.etcd_endpoints:
         host, _, port = endpoint.rpartition(":")
         if not host or not port.isdecimal() or "/" in endpoint:

@@ -1,4 +1,4 @@
-"""Waiting for whichever comes first."""
+"""Waiting for whichever comes first. `libs.process` brings tracing and metrics along, which no command needs."""
 
 import asyncio
 from collections.abc import Coroutine

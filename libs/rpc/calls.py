@@ -15,13 +15,13 @@ from google.rpc import status_pb2
 
 from libs import telemetry
 from libs.clock import Clock
-from libs.faults import Unavailable
+from libs.faults import InvalidArgument, Unavailable
 from libs.log import get_logger
 from libs.rpc import faults, validation
 from libs.rpc.access_log import AccessLog, code_of
 from libs.rpc.auth import Gate, last_values
 from libs.rpc.context import RequestContext, enter
-from libs.rpc.handlers import Behaviour, Context, Handler, behaviour_of, rebuilt, unary, written
+from libs.rpc.handlers import MALFORMED, Behaviour, Context, Handler, behaviour_of, malformed, rebuilt, unary, written
 from libs.rpc.methods import Method
 from libs.rpc.streams import OpenStreams
 
@@ -45,7 +45,7 @@ class Rules:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of the given methods; other services (health, reflection) only have their streams ended."""
+    """Wraps the handlers of the given methods; other services (health, reflection) are only ended by a drain."""
 
     def __init__(self, methods: Mapping[str, Method], rules: Rules) -> None:
         self._rules = rules
@@ -70,8 +70,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _wrap(self, path: str, handler: Handler) -> Handler:
         behaviour, log = behaviour_of(handler), self._logs.get(path)
         if log is None:
-            is_stream = handler.response_streaming
-            return rebuilt(handler, _ending(written(behaviour), self._rules.streams)) if is_stream else handler
+            behaviour = written(behaviour) if handler.response_streaming else unary(behaviour)
+            return rebuilt(handler, _unchecked(behaviour, self._rules.streams))
         if handler.response_streaming:
             return rebuilt(handler, _stream(written(behaviour), log, self._rules))
         return rebuilt(handler, _unary(unary(behaviour), log, self._rules))
@@ -99,12 +99,16 @@ def _stream(behaviour: Behaviour, log: AccessLog, rules: Rules) -> Behaviour:
     return answer
 
 
-def _ending(behaviour: Behaviour, streams: OpenStreams) -> Behaviour:
-    async def answer(request: Any, context: Context) -> None:
+def _unchecked(behaviour: Behaviour, streams: OpenStreams) -> Behaviour:
+    async def answer(request: Any, context: Context) -> Any:
         try:
             async with asyncio.timeout(None) as limit:
                 with streams.opened(limit):
-                    await behaviour(request, context)
+                    if request is MALFORMED:
+                        raise malformed()
+                    return await behaviour(request, context)
+        except InvalidArgument as fault:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, fault.message)
         except TimeoutError:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "this server is shutting down")
 
@@ -142,6 +146,8 @@ class _Call:
         header = self._metadata.get(TRACEPARENT)
         traceparent = telemetry.adopt(header if isinstance(header, str) else "")
         principal = self._rules.gate.identify(method, self._metadata)
+        if request is MALFORMED:
+            raise malformed()
         namespace = "" if method.has_request_stream else self._rules.gate.namespace(method, principal, request)
         self.context = replace(self.context, principal=principal, namespace=namespace, traceparent=traceparent)
         if not method.has_request_stream:

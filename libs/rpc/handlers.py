@@ -6,6 +6,9 @@ from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
+
+from libs.faults import InvalidArgument
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Context], Any]
@@ -19,6 +22,20 @@ MAKERS: dict[tuple[bool, bool], Any] = {
 }
 
 
+class Malformed:
+    """Stands for a request that could not be decoded, until it is known whether the caller may hear about it."""
+
+
+MALFORMED = Malformed()
+
+
+def malformed() -> InvalidArgument:
+    """The fault of a request that could not be decoded."""
+    return InvalidArgument(
+        [], message="the request is not a message of this method; generate the client from its proto"
+    )
+
+
 def behaviour_of(handler: Handler) -> Behaviour:
     """The function that answers, whatever the shape of the call."""
     behaviour: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
@@ -26,10 +43,25 @@ def behaviour_of(handler: Handler) -> Behaviour:
 
 
 def rebuilt(handler: Handler, behaviour: Behaviour) -> Handler:
-    """The same handler with another function that answers."""
+    """The same handler with another function that answers, which gets MALFORMED for a request that is none."""
     make = MAKERS[bool(handler.request_streaming), bool(handler.response_streaming)]
-    made: Handler = make(behaviour, handler.request_deserializer, handler.response_serializer)
+    decode = _decoder(handler.request_deserializer, is_stream=bool(handler.request_streaming))
+    made: Handler = make(behaviour, decode, handler.response_serializer)
     return made
+
+
+def _decoder(decode: Any, *, is_stream: bool) -> Callable[[bytes], Any]:
+    """Gives MALFORMED, or in a stream raises, where gRPC would answer UNKNOWN and log a stack for every caller."""
+
+    def read(encoded: bytes) -> Any:
+        try:
+            return decode(encoded)
+        except DecodeError as error:
+            if is_stream:
+                raise malformed() from error
+            return MALFORMED
+
+    return read
 
 
 def unary(behaviour: Behaviour) -> Behaviour:

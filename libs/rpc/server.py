@@ -11,6 +11,7 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
 from libs import telemetry
 from libs.clock import Clock
+from libs.closing import at_end, forget
 from libs.log import get_logger
 from libs.rpc.auth import Authenticator, Gate
 from libs.rpc.calls import CallInterceptor, Rules
@@ -82,6 +83,7 @@ class RpcServer:
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._listen}; is the port taken?") from error
         await self._server.start()
+        at_end(self.close)
         for name in ("", *self._names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self.is_serving = True
@@ -96,6 +98,11 @@ class RpcServer:
         await self._health.enter_graceful_shutdown()
         self._streams.end_all()
         await self._server.stop(grace.total_seconds())
+        forget(self.close)
+
+    async def close(self) -> None:
+        """Stops at once. The process does it at its end where no drain came so far."""
+        await self.drain(timedelta(0))
 
 
 def _interceptors(methods: dict[str, Method], rules: Rules) -> list[grpc.aio.ServerInterceptor]:

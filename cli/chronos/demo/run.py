@@ -48,7 +48,7 @@ async def demo(data_dir: Path, *, seconds: int, keep: bool) -> int:
             async def live() -> None:
                 summary.append(await showing(mesh, settings, clock, console, tell, timedelta(seconds=seconds)))
                 if keep:
-                    tell(f"The mesh goes on at {mesh.edge_url}, with its data in {data_dir}. Ctrl-C stops it.")
+                    tell(f"The mesh goes on at {mesh.edge_url}, with its key in {data_dir}/admin.key. Ctrl-C stops it.")
                     await stopping.wanted.wait()
 
             await first_of(live(), stopping.wanted.wait())

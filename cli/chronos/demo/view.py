@@ -68,7 +68,7 @@ def summary_text(summary: Summary) -> str:
     """The figures at the end."""
     statuses = ", ".join(f"{count} as {status}" for status, count in sorted(summary.statuses.items()))
     lines = [
-        f"{summary.calls} calls came in at the receiver; {summary.expected} runs were due before the jobs were disabled.",
+        f"{summary.calls} calls at the receiver; {summary.expected} runs were due until the jobs were disabled.",
         f"History recorded {statuses or 'nothing'}, {summary.retried} of them after a retry.",
         f"Lateness, measured at the receiver: p50 {summary.late_p50_ms:.1f} ms, p99 {summary.late_p99_ms:.1f} ms,"
         f" max {summary.late_max_ms:.1f} ms.",

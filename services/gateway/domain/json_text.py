@@ -36,7 +36,17 @@ def parse(body: bytes) -> JsonValue:
         _refuse(f"it is nested deeper than {DEEPEST} levels")
     if _depth_exceeds(value, DEEPEST):
         _refuse(f"it is nested deeper than {DEEPEST} levels")
+    if "\\u" in text and not _is_encodable(value):
+        _refuse("it holds half of a surrogate pair; write the whole character")
     return value
+
+
+def _is_encodable(value: JsonValue) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_int(text: str) -> int:
