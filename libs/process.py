@@ -1,6 +1,7 @@
 """The life of a service's process: one loop, signals, start, loops, drain, exit code."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -58,6 +59,9 @@ async def serve(app: App, stop: asyncio.Event, drain_timeout: timedelta, clock: 
     Raises what a loop raised (an ExceptionGroup); the other loops are cancelled then, and nothing is drained.
     """
     await app.start()
+    # What is there now stays: full collections, which stop the loop, then look only at what came later.
+    gc.collect()
+    gc.freeze()
     logger.info("serving", loops=sorted(app.loops))
     async with asyncio.TaskGroup() as group:
         loops = [group.create_task(_keep(name, loop, stop), name=name) for name, loop in app.loops.items()]

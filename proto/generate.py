@@ -88,7 +88,7 @@ def validate_descriptor() -> bytes:
 
 
 def etcd_descriptors() -> FileDescriptorSet:
-    """etcd's API as aetcd's wheel carries it, moved into our own package folder."""
+    """Etcd's API as aetcd's wheel carries it, moved into our own package folder."""
     files: dict[str, FileDescriptorProto] = {}
     collect(import_module("aetcd.rpc.rpc_pb2").DESCRIPTOR, files)
     for name, file in files.items():

@@ -60,6 +60,7 @@ class RpcServer:
         self._streams = OpenStreams()
         self._health = health.aio.HealthServicer()
         self.is_serving = False
+        self._is_draining = False
         gate = Gate(authenticator, mesh_token)
         methods = {path: method for name in self._names for path, method in read_methods(name).items()}
         for method in methods.values():
@@ -84,16 +85,22 @@ class RpcServer:
             raise OSError(f"cannot listen on {self._listen}; is the port taken?") from error
         await self._server.start()
         at_end(self.close)
-        for name in ("", *self._names):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        self.is_serving = True
+        await self.set_serving(True)
         return f"{host}:{port}"
+
+    async def set_serving(self, is_serving: bool) -> None:
+        """Says SERVING or NOT_SERVING, without ending any call. Once the server drains it stays NOT_SERVING."""
+        status = health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *self._names):
+            await self._health.set(name, status)
+        self.is_serving = is_serving and not self._is_draining
 
     async def drain(self, grace: timedelta) -> None:
         """Says NOT_SERVING, ends every stream with UNAVAILABLE, refuses new calls, and gives unary ones `grace`.
 
         What must still travel on a stream has to be sent before. May be called twice.
         """
+        self._is_draining = True
         self.is_serving = False
         await self._health.enter_graceful_shutdown()
         self._streams.end_all()

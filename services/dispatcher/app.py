@@ -1,6 +1,5 @@
 """Puts the dispatcher together."""
 
-import gc
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -59,9 +58,6 @@ async def open_app(settings: DispatcherSettings) -> AsyncIterator[App]:
             await dispatch.drain()
             await server.drain(STOP_GRACE)
 
-        # What is there now stays: full collections, which stop the loop, then look only at what came later.
-        gc.collect()
-        gc.freeze()
         loops = {**node.loops, **dispatch.loops, "histories": histories.run, "streams": servicer.run}
         try:
             yield App(start=lambda: node.start(server), loops=loops, drain=drain)

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 
-class MalformedPage(ValueError):  # noqa: N818 - it is the page that is wrong
+class MalformedPage(ValueError):
     """What a replica served is not Prometheus's text format."""
 
 

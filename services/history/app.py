@@ -3,11 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from chronos.history.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from chronos.history.v1.ledger_service_pb2_grpc import add_LedgerServiceServicer_to_server
-from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from libs.clock import Clock, SystemClock
 from libs.mesh import Node, open_node
@@ -53,7 +51,7 @@ async def open_app(settings: HistorySettings) -> AsyncIterator[App]:
             **node.loops,
             "feed": history.feed.run,
             "retention": history.retention.run,
-            "write health": lambda: history.health.run(ledger, partial(tell_health, server)),
+            "write health": lambda: history.health.run(ledger, server.set_serving),
         }
         yield App(start=lambda: node.start(server), loops=loops, drain=lambda: _drain(node, server, settings))
 
@@ -107,14 +105,6 @@ async def open_store(settings: HistorySettings, clock: Clock) -> AsyncIterator[t
             await archive.close()
     finally:
         await ledger.close()
-
-
-async def tell_health(server: RpcServer, is_good: bool) -> None:
-    """Says SERVING or not, to gRPC health and to `/health`, without ending any call."""
-    status = HealthCheckResponse.SERVING if is_good else HealthCheckResponse.NOT_SERVING
-    for name in ("", EXECUTION_SERVICE, LEDGER_SERVICE):
-        await server._health.set(name, status)
-    server.is_serving = is_good
 
 
 async def _drain(node: Node, server: RpcServer, settings: HistorySettings) -> None:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from chronos.auth.v1.api_key_pb2 import ApiKey
@@ -16,7 +15,7 @@ from libs.rpc.auth import Authenticator
 from libs.rpc.channel import open_channel
 from libs.rpc.credentials import new_key
 from libs.rpc.server import RpcServer
-from services.history.app import History, tell_health, wire
+from services.history.app import History, wire
 from services.history.ports import Archive, Ledger
 from services.history.settings import HistorySettings
 
@@ -72,7 +71,7 @@ async def serving(
         mesh_token=MESH_TOKEN,
     )
     address = await server.start()
-    tell = partial(tell_health, server)
+    tell = server.set_serving
     async with open_channel(address, mesh_token=MESH_TOKEN) as channel, asyncio.TaskGroup() as group:
         loops = [group.create_task(loop()) for loop in (history.feed.run, lambda: history.health.run(ledger, tell))]
         try:
