@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from prometheus_client import REGISTRY, Counter, Histogram
+from prometheus_client import REGISTRY, Counter, Histogram, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from libs.closing import at_end
@@ -16,6 +16,8 @@ READ_SECONDS = 5.0
 LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # times of creation, of no use to anybody
 
 RPC_CALLS = Counter("chronos_rpc_calls", "Calls that the gRPC server answered.", ["service", "method", "code"])
 RPC_SECONDS = Histogram(
