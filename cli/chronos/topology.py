@@ -171,6 +171,9 @@ def _etcd_spec(
         "logger": "zap",
         "log-level": "warn",
     }
+    if options.etcd_members > 1:
+        # On one machine a new leader can be found well within a lease of 2 s.
+        flags |= {"heartbeat-interval": "50", "election-timeout": "500"}
     if binary.warning:
         flags["experimental-initial-corrupt-check"] = "true"
     return ProcessSpec(
