@@ -9,6 +9,7 @@ from deploy.envoy.topology import (
     DEFAULT_LIMITS,
     DESCRIPTOR_FILE,
     EdgeTopology,
+    MeshTls,
     RateLimit,
     TlsFiles,
 )
@@ -36,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
     add("--admin", default="127.0.0.1:8081", metavar="HOST:PORT", help="Envoy's admin page (default: %(default)s)")
     add("--cert", default="", metavar="FILE", help="PEM certificate to serve TLS with; needs --key")
     add("--key", default="", metavar="FILE", help="PEM private key")
+    add("--mesh-cert", default="", metavar="FILE", help="PEM certificate to show to services that speak TLS")
+    add("--mesh-key", default="", metavar="FILE", help="PEM private key of it")
+    add("--mesh-ca", default="", metavar="FILE", help="PEM authority of the services' certificates")
     add("--cors-origin", action="append", default=[], metavar="URL", help="browser origin that may call")
     add("--limit", action="append", default=[], type=_limit, metavar="CLASS=RATE/BURST",
         help="per client: READ, WRITE or TRIGGER, requests a second / at once; ADDRESS: per address")  # fmt: skip
@@ -51,6 +55,9 @@ def read_topology(argv: Sequence[str]) -> EdgeTopology:
     given = made.parse_args(argv)
     if bool(given.cert) != bool(given.key):
         made.error("--cert and --key belong together")
+    mesh_files = (given.mesh_cert, given.mesh_key, given.mesh_ca)
+    if any(mesh_files) and not all(mesh_files):
+        made.error("--mesh-cert, --mesh-key and --mesh-ca belong together")
     limits = dict(given.limit)
     address_limit = limits.pop("ADDRESS", DEFAULT_ADDRESS_LIMIT)
     return EdgeTopology(
@@ -61,12 +68,17 @@ def read_topology(argv: Sequence[str]) -> EdgeTopology:
         admin=given.admin,
         is_dns=not given.static,
         tls=TlsFiles(cert_file=given.cert, key_file=given.key) if given.cert else None,
+        mesh_tls=_mesh_tls(*mesh_files) if all(mesh_files) else None,
         limits={**DEFAULT_LIMITS, **{RateClass(name): limit for name, limit in limits.items()}},
         address_limit=address_limit,
         cors_origins=tuple(given.cors_origin),
         trusted_hops=given.trusted_hops,
         otlp_endpoint=given.otlp,
     )
+
+
+def _mesh_tls(cert: str, key: str, ca: str) -> MeshTls:
+    return MeshTls(cert_file=cert, key_file=key, ca_file=ca)
 
 
 def _comma(text: str) -> list[str]:

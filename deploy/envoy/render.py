@@ -83,6 +83,7 @@ def _variables(topology: EdgeTopology, contract: Contract, owners: list[str]) ->
         "listen": parse_address(topology.listen),
         "is_dns": topology.is_dns,
         "tls": topology.tls,
+        "mesh_tls": topology.mesh_tls,
         "otlp": parse_address(topology.otlp_endpoint) if topology.otlp_endpoint else None,
         "trace_percent": topology.trace_sample_ratio * 100,
         "trusted_hops": topology.trusted_hops,

@@ -24,10 +24,17 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
-    """PEM files on Envoy's machine."""
+    """PEM files on Envoy's machine, which shows this certificate."""
 
     cert_file: str
     key_file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshTls(TlsFiles):
+    """As TlsFiles, and the authority that the services' certificates must be signed by."""
+
+    ca_file: str
 
 
 # Per client. The API is meant for programs; these bounds stop a loop gone wild, not honest use.
@@ -53,7 +60,10 @@ class EdgeTopology:
     listen: str = "127.0.0.1:8080"
     admin: str = "127.0.0.1:8081"
     is_dns: bool = False
+    # What the edge shows to callers; None: plaintext.
     tls: TlsFiles | None = None
+    # What the edge shows to the services, where their gRPC servers speak TLS. The gateway's HTTP port is plaintext.
+    mesh_tls: MeshTls | None = None
     limits: Mapping[RateClass, RateLimit] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
     # All requests of one address together, so that making up keys does not get around the limit per key.
     address_limit: RateLimit = DEFAULT_ADDRESS_LIMIT

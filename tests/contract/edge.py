@@ -26,6 +26,7 @@ from libs.faults import NotFound, Unavailable
 from libs.rpc.auth import Authenticator
 from libs.rpc.credentials import new_key
 from libs.rpc.server import RpcServer
+from libs.rpc.tls import TlsFiles
 from services.gateway.adapters.body_rules import read_bodies
 from services.gateway.http import GatewayHttp
 from services.gateway.http_server import HttpServer
@@ -114,18 +115,17 @@ class Backends:
     topology: EdgeTopology
 
 
-def serving(authenticator: Authenticator, *services: Any) -> RpcServer:
+def serving(authenticator: Authenticator, *services: Any, tls: TlsFiles | None = None) -> RpcServer:
     """A server as every service has it."""
     return RpcServer(
-        "127.0.0.1:0", services, authenticator=authenticator, clock=SystemClock(), mesh_token=MESH_TOKEN
+        "127.0.0.1:0", services, authenticator=authenticator, clock=SystemClock(), mesh_token=MESH_TOKEN, tls=tls
     )  # fmt: skip
 
 
-def jobs_server(authenticator: Authenticator, jobs: Jobs) -> RpcServer:
+def jobs_server(authenticator: Authenticator, jobs: Jobs, tls: TlsFiles | None = None) -> RpcServer:
     """A replica of the scheduler."""
-    return serving(
-        authenticator, (job_service_pb2_grpc.add_JobServiceServicer_to_server, jobs, "chronos.scheduler.v1.JobService")
-    )
+    service = (job_service_pb2_grpc.add_JobServiceServicer_to_server, jobs, "chronos.scheduler.v1.JobService")
+    return serving(authenticator, service, tls=tls)
 
 
 @asynccontextmanager

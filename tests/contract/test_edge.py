@@ -17,8 +17,9 @@ from chronos.history.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from chronos.scheduler.v1 import job_pb2, job_service_pb2
 from chronos.scheduler.v1.job_service_pb2_grpc import JobServiceStub
 
-from deploy.envoy.topology import RateLimit, TlsFiles
+from deploy.envoy.topology import MeshTls, RateLimit, TlsFiles
 from libs.contract import RateClass
+from libs.rpc.tls import TlsFiles as MutualTls
 from tests.contract.edge import MESH_TOKEN, Backends, jobs_server, running_backends, running_envoy
 from tests.contract.edge_caller import GET, OTHER_GET, Edge, caller, detail, error, statuses
 
@@ -224,6 +225,21 @@ async def test_no_read_fails_when_one_of_two_replicas_dies(backends: Backends, t
     assert set(before + after) == {200}
 
 
+async def test_services_may_speak_mutual_tls(backends: Backends, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    files = {name: str(tmp_path / name) for name in ("cert_file", "key_file", "ca_file")}
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(files["cert_file"])
+    certificate.private_key_pem.write_to_path(files["key_file"])
+    authority.cert_pem.write_to_path(files["ca_file"])
+    scheduler = jobs_server(backends.authenticator, backends.jobs, tls=MutualTls(**files))
+    services = {**backends.topology.services, "scheduler": [await scheduler.start()]}
+    topology = replace(backends.topology, services=services, mesh_tls=MeshTls(**files))
+    async with running_envoy(topology, tmp_path / "edge") as address, caller(address, backends.key) as http:
+        assert await statuses(http, GET) == [200]
+    await scheduler.drain(timedelta(0))
+
+
 # gRPC and gRPC-Web.
 
 
@@ -313,7 +329,7 @@ async def test_a_limit_is_of_a_key_and_of_a_kind_of_calls(narrow: Edge) -> None:
         assert await statuses(http, GET) == [401]
 
 
-async def test_a_key_is_the_same_client_in_either_header(narrow: Edge) -> None:
+async def test_a_bearer_token_is_a_client_as_a_key_is(narrow: Edge) -> None:
     async with narrow.caller() as http:
         http.headers["authorization"] = "Bearer key"
         assert await statuses(http, GET, GET, GET) == [401, 401, 429]

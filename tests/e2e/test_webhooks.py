@@ -39,15 +39,16 @@ def test_a_cron_job_fires_every_second_and_each_is_recorded_once(
     assert all(delivery.at >= delivery.scheduled_time.timestamp() for delivery in deliveries)
     ids = {delivery.headers["x-chronos-execution-id"] for delivery in deliveries}
     path = f"/api/v1/jobs/{name}/executions"
-    recorded = eventually(lambda: all_done(api, path))
-    assert ids <= {execution["id"] for execution in recorded}
+    recorded = eventually(lambda: all_done(api, path, ids))
     assert {execution["status"] for execution in recorded} == {"SUCCESS"}
     assert len({execution["scheduled_time"] for execution in recorded}) == len(recorded)
 
 
-def all_done(api: httpx.Client, path: str) -> list[dict[str, str]]:
+def all_done(api: httpx.Client, path: str, ids: set[str]) -> list[dict[str, str]]:
+    """The recorded executions, once those with `ids` are among them and all have ended."""
     executions: list[dict[str, str]] = api.get(path).json()["executions"]
-    return executions if all(execution["status"] == "SUCCESS" for execution in executions) else []
+    is_over = all(execution["status"] not in ("PENDING", "RUNNING") for execution in executions)
+    return executions if is_over and ids <= {execution["id"] for execution in executions} else []
 
 
 def test_a_failed_attempt_is_repeated_after_a_growing_wait(api: httpx.Client, fresh: Fresh, receiver: Receiver) -> None:

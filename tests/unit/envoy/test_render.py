@@ -138,7 +138,9 @@ def test_arguments_change_limits_tls_and_origins() -> None:
     assert "https://a" in render(topology)
 
 
-@pytest.mark.parametrize("arguments", ["--cert c.pem", "--limit READ=5", "--limit NONE=1/2", "--service x"])
+@pytest.mark.parametrize(
+    "arguments", ["--cert c.pem", "--mesh-ca ca.pem", "--limit READ=5", "--limit NONE=1/2", "--service x"]
+)
 def test_wrong_arguments_are_refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         read_topology(arguments.split())
