@@ -113,4 +113,4 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 def _json(content: object, status: HTTPStatus) -> Response:
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return Response(text.encode("utf-8", "replace"), status_code=status, media_type="application/json")
+    return Response(text, status_code=status, media_type="application/json")

@@ -55,6 +55,10 @@ class Jobs(job_service_pb2_grpc.JobServiceServicer):
         self.asked.append(request)
         return request.job
 
+    async def ListJobs(self, request: job_service_pb2.ListJobsRequest, context: Context) -> Any:
+        self.asked.append(request)
+        return job_service_pb2.ListJobsResponse()
+
     async def UpdateJob(self, request: job_service_pb2.UpdateJobRequest, context: Context) -> job_pb2.Job:
         self.asked.append(request)
         return request.job

@@ -92,6 +92,13 @@ async def test_a_field_mask_is_given_in_the_query(edge: Edge, query: str) -> Non
     assert list(edge.backends.jobs.asked[-1].update_mask.paths) == ["schedule", "retry_policy", "webhook.url"]
 
 
+@pytest.mark.parametrize("space", ["+", "%20"])
+async def test_a_space_in_the_query_is_written_as_browsers_and_programs_do(edge: Edge, space: str) -> None:
+    text = "enabled = true AND tags.a = %22b%2Bc%22".replace(" ", space)
+    assert (await edge.get(f"/api/v1/jobs?filter={text}")).status_code == 200
+    assert edge.backends.jobs.asked[-1].filter == 'enabled = true AND tags.a = "b+c"'
+
+
 async def test_enum_values_are_taken_in_any_case_and_more_than_once(edge: Edge) -> None:
     assert (await edge.get("/api/v1/executions?status=FAILED&status=success")).status_code == 200
     assert list(edge.backends.executions.asked[-1].status) == [

@@ -1,6 +1,6 @@
 """How many recorded deliveries a second one dispatcher makes: driver → dispatcher → HTTP endpoint, and → ledger.
 
-    python -m tests.benchmarks.dispatcher_throughput --url http://127.0.0.1:8081/ [--seconds 10] [--rate 5000]
+    python -m bench.dispatcher --url http://127.0.0.1:8081/ [--seconds 10] [--rate 5000]
 
 Three processes: this one plays the scheduler, one is the dispatcher, one acknowledges every record at once. Without
 `--rate`, as many as credit allows.

@@ -1,6 +1,6 @@
 """Unary calls a second, with and without everything that `libs.rpc` puts around a call.
 
-    python -m tests.benchmarks.rpc_calls [SECONDS] [CALLS IN FLIGHT]
+    python -m bench.rpc [SECONDS] [CALLS IN FLIGHT]
 
 The client is a process of its own; logs go to a null device.
 """

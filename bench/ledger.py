@@ -1,6 +1,6 @@
 """How many records a second history takes through its stream; client and server are processes of their own.
 
-`python -m tests.component.history.speed [--records N] [--streams N] [--batch N] [--sync full|normal] [--jobs N]`
+`python -m bench.ledger [--records N] [--streams N] [--batch N] [--sync full|normal] [--jobs N]`
 """
 
 import argparse
