@@ -1,15 +1,10 @@
 """API keys in etcd, and a mirror of them that answers without a call."""
 
 from chronos.auth.v1.api_key_pb2 import ApiKey
-from google.protobuf.message import DecodeError
 
 from libs.etcd import keys
+from libs.etcd.mirror import Mirror
 from libs.etcd.port import Etcd
-from libs.etcd.signals import Signal
-from libs.etcd.values import Event, KeyValue, Snapshot
-from libs.log import get_logger
-
-logger = get_logger()
 
 
 async def store_key(client: Etcd, key: ApiKey) -> None:
@@ -32,41 +27,22 @@ class EtcdKeyDirectory:
     """All API keys, kept up to date by `run`. While etcd is away the keys known last stay good."""
 
     def __init__(self, client: Etcd) -> None:
-        self._client = client
-        self._keys: dict[str, ApiKey] = {}
-        self._signal = Signal()
+        self._mirror = Mirror(client, keys.API_KEYS, ApiKey.FromString)
 
     def find(self, key_id: str) -> ApiKey | None:
         """The key of that id, expired or not."""
-        return self._keys.get(key_id)
+        return self._mirror.values.get(key_id)
 
     @property
     def is_ready(self) -> bool:
         """Whether the keys were read at least once."""
-        return self._signal.version > 0
+        return self._mirror.version > 0
 
     async def ready(self) -> None:
         """Waits until the keys were read."""
         while not self.is_ready:
-            await self._signal.changed()
+            await self._mirror.changed()
 
     async def run(self) -> None:
         """Follows the keys; for ever."""
-        async for update in self._client.follow(keys.API_KEYS):
-            if isinstance(update, Snapshot):
-                self._keys.clear()
-                self._learn(update.items)
-            else:
-                self._learn(update.events)
-            self._signal.fire()
-
-    def _learn(self, items: tuple[KeyValue, ...] | tuple[Event, ...]) -> None:
-        for item in items:
-            key_id = keys.last_part(item.key)
-            self._keys.pop(key_id, None)
-            if isinstance(item, Event) and item.is_delete:
-                continue
-            try:
-                self._keys[key_id] = ApiKey.FromString(item.value)
-            except DecodeError:
-                logger.error("stored api key is unreadable", key_id=key_id)
+        await self._mirror.run()

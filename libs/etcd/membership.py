@@ -1,7 +1,6 @@
 """Which replicas of a service are alive, and saying that we are one of them."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from chronos.cluster.v1.cluster_pb2 import Member
 
@@ -9,9 +8,8 @@ from libs.clock import Clock, SystemClock
 from libs.etcd import keys
 from libs.etcd.backoff import Backoff
 from libs.etcd.lease import Lease
+from libs.etcd.mirror import Mirror
 from libs.etcd.port import Etcd
-from libs.etcd.signals import Signal
-from libs.etcd.values import Event, KeyValue, Snapshot
 from libs.faults import Unavailable
 
 
@@ -62,39 +60,22 @@ class MemberWatch:
     """The live members of one service, as last told by etcd; while etcd is away they stay as they were."""
 
     def __init__(self, client: Etcd, service: str) -> None:
-        self._client = client
-        self._prefix = keys.members_of(service)
-        self._members: dict[str, Member] = {}
-        self._signal = Signal()
+        self._mirror = Mirror(client, keys.members_of(service), Member.FromString)
 
     @property
     def members(self) -> Mapping[str, Member]:
         """The members by instance. A live view."""
-        return MappingProxyType(self._members)
+        return self._mirror.values
 
     @property
     def version(self) -> int:
         """Grows with each change; 0 until the members are known."""
-        return self._signal.version
+        return self._mirror.version
 
     async def changed(self, seen: int | None = None) -> int:
         """Waits until `version` is not `seen` (by default the present one), and returns it."""
-        return await self._signal.changed(seen)
+        return await self._mirror.changed(seen)
 
     async def run(self) -> None:
         """Follows the members; for ever."""
-        async for update in self._client.follow(self._prefix):
-            if isinstance(update, Snapshot):
-                self._members.clear()
-                self._learn(update.items)
-            else:
-                self._learn(update.events)
-            self._signal.fire()
-
-    def _learn(self, items: tuple[KeyValue, ...] | tuple[Event, ...]) -> None:
-        for item in items:
-            instance = keys.last_part(item.key)
-            if isinstance(item, Event) and item.is_delete:
-                self._members.pop(instance, None)
-            else:
-                self._members[instance] = Member.FromString(item.value)
+        await self._mirror.run()

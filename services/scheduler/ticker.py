@@ -15,7 +15,7 @@ from services.scheduler.tracing import firing_traceparent
 LONGEST_NAP = timedelta(milliseconds=20)
 # What falls due within one such span goes out in one message; a job that is alone is not held up.
 SHORTEST_NAP = timedelta(milliseconds=2)
-CHUNK = 64
+CHUNK = 256
 HORIZON_STEP_US = 50_000
 
 
