@@ -225,3 +225,8 @@ def test_a_wrong_content_type_is_refused(api: httpx.Client) -> None:
 
 def test_nothing_of_this_stored_a_job(api: httpx.Client) -> None:
     assert [job["id"] for job in api.get("/api/v1/jobs").json()["jobs"] if job["id"] == "good"] == []
+
+
+@pytest.mark.parametrize("name", ["sv&", "*", "k~", "x-data-bin", "grpc-timeout", "grpc-encoding"])
+def test_a_header_that_grpc_would_choke_on_does_no_harm(api: httpx.Client, name: str) -> None:
+    assert api.get("/api/v1/jobs", headers={name: "!!"}).status_code == 200
