@@ -4,16 +4,30 @@ from collections.abc import Callable, Iterator
 
 from services.scheduler.domain.occurrence import FiringJob
 
+MOST_SETTLED = 10_000
+
 
 class OwnedShard:
     """One shard under one epoch. Moments are Unix microseconds.
 
     Everything up to `horizon_us` was fired; of that, `unrecorded` is not in the ledger yet. `recorded` are ids that
-    an earlier owner got recorded past its watermark. `triggers` are promised runs whose keys are still in etcd.
+    an earlier owner got recorded past its watermark. `triggers` are promised runs that were taken up: those whose keys
+    are still in etcd, and the last ones that were settled, which a listing under way may still show.
     Only while `is_open` does it fire.
     """
 
-    __slots__ = ("epoch", "horizon_us", "is_open", "jobs", "recorded", "shard", "triggers", "unrecorded", "written_us")
+    __slots__ = (
+        "_settled",
+        "epoch",
+        "horizon_us",
+        "is_open",
+        "jobs",
+        "recorded",
+        "shard",
+        "triggers",
+        "unrecorded",
+        "written_us",
+    )
 
     def __init__(self, shard: int, epoch: int, watermark_us: int) -> None:
         self.shard = shard
@@ -25,6 +39,18 @@ class OwnedShard:
         self.triggers: set[str] = set()
         self.jobs: dict[tuple[str, str], FiringJob] = {}
         self.is_open = False
+        self._settled: dict[str, None] = {}
+
+    def settle_trigger(self, execution_id: str) -> bool:
+        """Notes that a promised run is recorded; says whether its key is now to be deleted."""
+        if execution_id not in self.triggers or execution_id in self._settled:
+            return False
+        self._settled[execution_id] = None
+        if len(self._settled) > MOST_SETTLED:
+            oldest = next(iter(self._settled))
+            del self._settled[oldest]
+            self.triggers.discard(oldest)
+        return True
 
     def watermark_us(self) -> int:
         """The latest moment up to which every occurrence is in the ledger."""

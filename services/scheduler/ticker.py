@@ -53,7 +53,10 @@ class Ticker:
             await self._clock.sleep(wake - self._clock.now())
 
     async def fire_due(self, now_us: int) -> None:
-        """Fires every occurrence up to `now_us` of the shards that can be relied on; the others wait."""
+        """Fires every occurrence up to `now_us` of the shards that can be relied on.
+
+        The others wait, and so does the rest once the outbox is full.
+        """
         moves_horizon = now_us - self._horizon_us >= HORIZON_STEP_US
         complete = list(self._owned.trusted().values()) if moves_horizon else []
         trusted: dict[int, OwnedShard | None] = {}
@@ -63,8 +66,9 @@ class Ticker:
             if entry.shard not in trusted:
                 trusted[entry.shard] = self._owned.find_trusted(entry.shard)
             shard = trusted[entry.shard]
-            if shard is None:
+            if shard is None or self._outbox.is_full:
                 waiting.append(entry)
+                complete = [] if shard is not None else complete
                 continue
             run = self._fire(shard, entry, now_us)
             if run is not None:

@@ -81,7 +81,7 @@ class Settler:
 
     def settle(self, shard: OwnedShard, execution_id: str) -> None:
         """Takes a trigger to be forgotten. Repeating it changes nothing."""
-        if execution_id in shard.triggers:
+        if shard.settle_trigger(execution_id):
             self._queue.append((shard, execution_id))
 
     async def run(self) -> None:
@@ -96,6 +96,5 @@ class Settler:
             except Fault as error:
                 self._log.warning("triggers not yet forgotten", waiting=len(self._queue), error=error.message)
                 continue
-            for shard, identity in batch:
+            for _ in batch:
                 self._queue.popleft()
-                shard.triggers.discard(identity)

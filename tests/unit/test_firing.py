@@ -408,6 +408,31 @@ async def test_a_promised_run_fires_once_and_is_forgotten_when_recorded(bench: B
         assert bench.settled.settled == [(SHARD, PROMISED)]
 
 
+async def test_a_promised_run_is_not_fired_again_by_a_listing_that_is_behind(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored(schedule="@yearly")):
+        for _ in range(2):
+            bench.shards.trigger_changes.put_nowait(ShardChange(is_complete=True, triggers=[trigger(PROMISED)]))
+            await bench.clock.advance(SECOND)
+            bench.report(link, Event.FINISHED, PROMISED)
+            await bench.clock.advance(SECOND)
+        assert ids(link.sent) == [PROMISED]
+        assert bench.settled.settled == [(SHARD, PROMISED)]
+
+
+async def test_a_full_outbox_holds_firing_up_and_loses_nothing(bench: Bench) -> None:
+    bench.shards.watermarks[SHARD] = (1, START)
+    await bench.clock.advance(50 * SECOND)
+    async with bench.owning(*(stored(f"job-{number}") for number in range(40))):
+        await bench.clock.advance(SECOND / 10)
+        assert 1000 <= bench.outbox.queued < 1300
+        assert SHARD not in bench.shards.watermarks or bench.watermark() <= START + SECOND
+        link = bench.link(credit=5000)
+        await bench.clock.advance(SECOND / 10)
+        assert len(link.sent) == 40 * 50
+        assert len(set(ids(link.sent))) == 40 * 50
+
+
 async def test_a_promised_run_that_is_recorded_already_is_only_forgotten(bench: Bench) -> None:
     link = bench.link()
     bench.ledger.recorded = {PROMISED}
