@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -29,8 +30,9 @@ class ServerTls:
 class EtcdServer:
     """One etcd process. `restart` keeps ports and data."""
 
-    def __init__(self, command: list[str], endpoint: str, log_file: Path) -> None:
+    def __init__(self, command: list[str], endpoint: str, health_url: str, log_file: Path) -> None:
         self.endpoints = (endpoint,)
+        self._health_url = health_url
         self._command = command
         self._log_file = log_file
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,6 +54,16 @@ class EtcdServer:
                 return
             assert self._process is not None
             assert self._process.poll() is None, self._log_file.read_text()
+            time.sleep(0.02)
+        raise TimeoutError(self._log_file.read_text())
+
+    def wait_until_healthy(self) -> None:
+        """A member that is killed before it was once healthy may never be: its first log entries are lost."""
+        end = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), urllib.request.urlopen(self._health_url, timeout=2) as answer:
+                if b"true" in answer.read():
+                    return
             time.sleep(0.02)
         raise TimeoutError(self._log_file.read_text())
 
@@ -109,25 +121,27 @@ def start_etcd(folder: Path, *, tls: ServerTls | None = None) -> EtcdServer:
 
 def start_cluster(folder: Path, size: int, *, tls: ServerTls | None = None) -> list[EtcdServer]:
     """The running members of one cluster. The caller stops each."""
-    ports = _free_ports(2 * size)
-    peers = {f"m{i}": f"http://127.0.0.1:{ports[2 * i + 1]}" for i in range(size)}
+    ports = _free_ports(3 * size)
+    peers = {f"m{i}": f"http://127.0.0.1:{ports[3 * i + 1]}" for i in range(size)}
     scheme = "https" if tls else "http"
     servers = []
     for i, (name, peer) in enumerate(peers.items()):
-        client = f"127.0.0.1:{ports[2 * i]}"
+        client, metrics = f"127.0.0.1:{ports[3 * i]}", f"http://127.0.0.1:{ports[3 * i + 2]}"
         command = [find_etcd(), "--name", name, "--data-dir", str(folder / name), "--log-level", "warn"]
         command += ["--listen-client-urls", f"{scheme}://{client}", "--advertise-client-urls", f"{scheme}://{client}"]
         command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
         command += ["--initial-cluster", ",".join(f"{n}={url}" for n, url in peers.items())]
-        command += ["--logger", "zap"]
+        command += ["--logger", "zap", "--listen-metrics-urls", metrics]
         if tls:
             command += ["--cert-file", str(tls.cert_file), "--key-file", str(tls.key_file)]
             command += ["--client-cert-auth", "--trusted-ca-file", str(tls.ca_file)]
-        servers.append(EtcdServer(command, client, folder / f"{name}.log"))
+        servers.append(EtcdServer(command, client, f"{metrics}/health", folder / f"{name}.log"))
     for server in servers:
         server.spawn()
     for server in servers:
         server.wait_until_listening()
+    for server in servers:
+        server.wait_until_healthy()
     return servers
 
 
