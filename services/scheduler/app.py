@@ -5,15 +5,18 @@ from contextlib import asynccontextmanager
 
 from chronos.scheduler.v1 import job_service_pb2_grpc
 
+from libs.clock import Clock
 from libs.etcd.meta import ensure_meta
 from libs.etcd.ownership import Claim, ShardOwnership
 from libs.mesh import open_node
 from libs.process import App
+from services.scheduler import metrics
 from services.scheduler.adapters.dispatchers import DispatcherPool
 from services.scheduler.adapters.etcd_jobs import EtcdJobStore
 from services.scheduler.adapters.etcd_shards import EtcdShardStore
 from services.scheduler.adapters.etcd_triggers import EtcdTriggerStore
 from services.scheduler.adapters.ledger import HistoryLedger
+from services.scheduler.domain.identity import microseconds
 from services.scheduler.domain.timeline import Timeline
 from services.scheduler.jobs import Jobs
 from services.scheduler.notes import Notes
@@ -64,10 +67,8 @@ async def open_app(settings: SchedulerSettings) -> AsyncIterator[App]:
         outcomes = Outcomes(owned, settler, notes, clock)
         outbox = Outbox(owned, outcomes.recorded, outcomes.orphaned, limit=settings.most_queued)
         pool = DispatcherPool(dispatchers, node.channel, outbox, clock)
-        watermarks = Watermarks(
-            store=shard_store, owned=owned, timeline=timeline, outbox=outbox, clock=clock,
-            interval=settings.watermark_interval,
-        )  # fmt: skip
+        watermarks = Watermarks(store=shard_store, owned=owned, clock=clock, interval=settings.watermark_interval)
+        measure(owned, timeline, outbox, clock)
         ticker = Ticker(
             timeline=timeline, owned=owned, outbox=outbox, notes=notes, clock=clock, grace=settings.grace_period
         )
@@ -101,3 +102,17 @@ async def open_app(settings: SchedulerSettings) -> AsyncIterator[App]:
             yield App(start=start, loops=loops, drain=drain)
         finally:
             await ledger.close()
+
+
+def measure(owned: OwnedShards, timeline: Timeline, outbox: Outbox, clock: Clock) -> None:
+    """Lets the gauges look when they are asked."""
+
+    def watermark_lag() -> float:
+        now_us = microseconds(clock.now())
+        return max((now_us - shard.watermark_us() for shard in owned), default=0) / 1e6
+
+    metrics.SHARDS.set_function(lambda: len(owned))
+    metrics.JOBS.set_function(lambda: len(timeline))
+    metrics.QUEUED.set_function(lambda: outbox.queued)
+    metrics.OUTSTANDING.set_function(lambda: outbox.outstanding)
+    metrics.WATERMARK_LAG.set_function(watermark_lag)

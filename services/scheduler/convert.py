@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 from chronos.dispatcher.v1 import delivery_service_pb2
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.scheduler.domain.identity import EPOCH, microseconds
 from services.scheduler.domain.occurrence import Cause, FiringJob, Run
-from services.scheduler.domain.schedule import IntervalSchedule, parse_schedule
+from services.scheduler.domain.schedule import IntervalSchedule, Schedule, parse_schedule
 from services.scheduler.tracing import firing_traceparent
 
 CAUSES = {Cause.SCHEDULE: execution_pb2.Execution.SCHEDULE, Cause.MANUAL: execution_pb2.Execution.MANUAL}
@@ -35,8 +36,8 @@ def firing_job(stored: stored_job_pb2.StoredJob) -> FiringJob:
         name=job.name,
         version=job.version,
         is_enabled=job.enabled,
-        schedule=parse_schedule(job.schedule, job.timezone, anchor=job.created_at.ToDatetime(tzinfo=UTC)),
-        effective_at=stored.effective_at.ToDatetime(tzinfo=UTC),
+        schedule=schedule_of(job),
+        effective_at=instant(stored.effective_at),
         definition=handed_on.SerializeToString(),
     )
 
@@ -60,14 +61,14 @@ def delivery_of(run: Run) -> delivery_service_pb2.Delivery:
     return message
 
 
-def deleted_job(execution: execution_pb2.Execution) -> FiringJob:
-    """What is left of a job that was deleted while it ran: it cannot be handed out again."""
+def deleted_job(namespace: str, job_id: str, uid: str, *, name: str = "", version: int = 0) -> FiringJob:
+    """What is known of a job that is gone: it cannot be handed out."""
     return FiringJob(
-        namespace=execution.namespace,
-        id=execution.job_id,
-        uid=execution.job_uid,
-        name=execution.job_name,
-        version=execution.job_version,
+        namespace=namespace,
+        id=job_id,
+        uid=uid,
+        name=name,
+        version=version,
         is_enabled=False,
         schedule=IntervalSchedule(timedelta(days=1), EPOCH),
         effective_at=EPOCH,
@@ -83,7 +84,7 @@ def adopted_run(execution: execution_pb2.Execution, job: FiringJob, *, shard: in
         job=job,
         shard=shard,
         epoch=epoch,
-        scheduled_us=microseconds(execution.scheduled_time.ToDatetime(tzinfo=UTC)),
+        scheduled_us=microseconds(instant(execution.scheduled_time)),
         cause=cause,
         traceparent=firing_traceparent(execution.id, job.id, cause),
         delivery=max(1, execution.delivery),
@@ -111,4 +112,14 @@ def trace_id_of(trigger: stored_job_pb2.StoredTrigger) -> str:
 
 def moment(trigger: stored_job_pb2.StoredTrigger) -> datetime:
     """When a run was asked for."""
-    return trigger.time.ToDatetime(tzinfo=UTC)
+    return instant(trigger.time)
+
+
+def schedule_of(job: job_pb2.Job) -> Schedule:
+    """When a job runs; `@every` counts from its creation. Raises ScheduleError."""
+    return parse_schedule(job.schedule, job.timezone, anchor=instant(job.created_at))
+
+
+def instant(timestamp: Timestamp) -> datetime:
+    """The aware UTC datetime of a Timestamp."""
+    return timestamp.ToDatetime(tzinfo=UTC)

@@ -1,14 +1,14 @@
 """The job as a resource: defaults, checks, secrets, next run."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2, target_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.faults import InvalidArgument, Violation
 from libs.names import DEFAULT_NAMESPACE, is_id, slug
 from libs.rpc.validation import violations_of
+from services.scheduler.convert import instant, schedule_of
 from services.scheduler.domain import rules
 from services.scheduler.domain.redaction import masked, unmasked
 from services.scheduler.domain.schedule import ScheduleError, parse_schedule, parse_timezone
@@ -141,10 +141,4 @@ def next_run(stored: stored_job_pb2.StoredJob, *, now: datetime) -> datetime | N
     job = stored.job
     if not job.enabled:
         return None
-    schedule = parse_schedule(job.schedule, job.timezone, anchor=instant(job.created_at))
-    return schedule.next_after(max(now, instant(stored.effective_at)))
-
-
-def instant(timestamp: Timestamp) -> datetime:
-    """The aware UTC datetime of a Timestamp."""
-    return timestamp.ToDatetime(tzinfo=UTC)
+    return schedule_of(job).next_after(max(now, instant(stored.effective_at)))

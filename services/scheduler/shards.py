@@ -16,7 +16,7 @@ from services.scheduler.domain.identity import EPOCH, microseconds, moment_of
 from services.scheduler.domain.occurrence import FiringJob
 from services.scheduler.domain.schedule import ScheduleError
 from services.scheduler.domain.timeline import Timeline
-from services.scheduler.notes import Notes
+from services.scheduler.notes import Notes, describe
 from services.scheduler.outbox import Outbox
 from services.scheduler.owned import OwnedShard, OwnedShards
 from services.scheduler.ports import Dispatchers, JobStore, Ledger, Sealed, ShardChange, ShardStore
@@ -174,7 +174,13 @@ class ShardRunner:
                 continue  # its trigger is still in etcd and fires
             job = shard.jobs.get((execution.namespace, execution.job_id))
             if job is None or job.uid != execution.job_uid:
-                job = convert.deleted_job(execution)
+                job = convert.deleted_job(
+                    execution.namespace,
+                    execution.job_id,
+                    execution.job_uid,
+                    name=execution.job_name,
+                    version=execution.job_version,
+                )
             runs.append(convert.adopted_run(execution, job, shard=shard.shard, epoch=shard.epoch))
         self._outbox.adopt(runs)
 
@@ -184,10 +190,9 @@ class ShardRunner:
             if trigger.execution_id in shard.triggers:
                 continue
             shard.triggers.add(trigger.execution_id)
-            job = await self._job_of(shard, trigger)
             if trigger.execution_id in shard.recorded:
                 self._settler.settle(shard, trigger.execution_id)
-            elif job is not None:
+            elif (job := await self._job_of(shard, trigger)) is not None:
                 runs.append(convert.manual_run(trigger, job, shard=shard.shard, epoch=shard.epoch))
         self._outbox.submit(runs)
 
@@ -203,18 +208,14 @@ class ShardRunner:
         return None
 
     def _explain_deleted(self, shard: OwnedShard, trigger: stored_job_pb2.StoredTrigger) -> None:
-        at = convert.moment(trigger)
-        execution = Execution(
-            id=trigger.execution_id,
-            namespace=trigger.namespace,
-            job_id=trigger.job_id,
-            job_uid=trigger.job_uid,
-            cause=Execution.MANUAL,
-            status=Execution.SKIPPED,
+        execution = describe(
+            convert.deleted_job(trigger.namespace, trigger.job_id, trigger.job_uid),
+            trigger.execution_id,
+            microseconds(convert.moment(trigger)),
+            now=self._clock.now(),
             reason="the job was deleted before the run began",
+            cause=Execution.MANUAL,
         )
-        execution.scheduled_time.FromDatetime(at)
-        execution.completed_at.FromDatetime(self._clock.now())
         self._notes.add(
             shard, execution, shard.horizon_us + 1, on_recorded=lambda: self._settler.settle(shard, execution.id)
         )

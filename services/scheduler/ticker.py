@@ -3,11 +3,12 @@
 from datetime import timedelta
 
 from libs.clock import Clock
-from services.scheduler import metrics, notes
+from services.scheduler import metrics
 from services.scheduler.domain.identity import execution_id, microseconds, moment_of
 from services.scheduler.domain.missed import resolve_missed
 from services.scheduler.domain.occurrence import Cause, Run
 from services.scheduler.domain.timeline import Entry, Timeline
+from services.scheduler.notes import Notes
 from services.scheduler.outbox import Outbox
 from services.scheduler.owned import OwnedShard, OwnedShards
 from services.scheduler.tracing import firing_traceparent
@@ -28,7 +29,7 @@ class Ticker:
         timeline: Timeline,
         owned: OwnedShards,
         outbox: Outbox,
-        notes: notes.Notes,
+        notes: Notes,
         clock: Clock,
         grace: timedelta,
     ) -> None:
@@ -68,7 +69,6 @@ class Ticker:
             shard = trusted[entry.shard]
             if shard is None or self._outbox.is_full:
                 waiting.append(entry)
-                complete = [] if shard is not None else complete
                 continue
             run = self._fire(shard, entry, now_us)
             if run is not None:
@@ -81,10 +81,10 @@ class Ticker:
         self._outbox.submit(runs)
         for entry in waiting:
             self._timeline.put_back(entry)
-        if moves_horizon:
+        if moves_horizon and not waiting:
             self._horizon_us = now_us
-        for shard in complete:
-            shard.horizon_us = max(shard.horizon_us, now_us)
+            for shard in complete:
+                shard.horizon_us = max(shard.horizon_us, now_us)
 
     def _fire(self, shard: OwnedShard, entry: Entry, now_us: int) -> Run | None:
         due_us = entry.due_us

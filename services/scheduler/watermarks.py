@@ -5,10 +5,7 @@ from datetime import timedelta
 from libs.clock import Clock
 from libs.faults import Fault
 from libs.log import get_logger
-from services.scheduler import metrics
-from services.scheduler.domain.identity import microseconds, moment_of
-from services.scheduler.domain.timeline import Timeline
-from services.scheduler.outbox import Outbox
+from services.scheduler.domain.identity import moment_of
 from services.scheduler.owned import OwnedShard, OwnedShards
 from services.scheduler.ports import ShardStore
 
@@ -26,15 +23,11 @@ class Watermarks:
         *,
         store: ShardStore,
         owned: OwnedShards,
-        timeline: Timeline,
-        outbox: Outbox,
         clock: Clock,
         interval: timedelta,
     ) -> None:
         self._store = store
         self._owned = owned
-        self._timeline = timeline
-        self._outbox = outbox
         self._clock = clock
         self._interval = interval
         self._log = get_logger()
@@ -43,7 +36,6 @@ class Watermarks:
         """Writes until cancelled. A failure is no loss: the next round writes a later moment."""
         while True:
             await self._clock.sleep(self._interval)
-            self._measure()
             try:
                 await self.write(list(self._owned.trusted().values()))
             except Fault as error:
@@ -60,11 +52,3 @@ class Watermarks:
             await self._store.write_watermarks({s.shard: (s.epoch, moment_of(mark)) for s, mark in moved.items()})
             for shard, mark in moved.items():
                 shard.written_us = max(shard.written_us, mark)
-
-    def _measure(self) -> None:
-        now_us = microseconds(self._clock.now())
-        metrics.SHARDS.set(len(self._owned))
-        metrics.JOBS.set(len(self._timeline))
-        metrics.QUEUED.set(self._outbox.queued)
-        metrics.OUTSTANDING.set(self._outbox.outstanding)
-        metrics.WATERMARK_LAG.set(max((now_us - shard.watermark_us() for shard in self._owned), default=0) / 1e6)

@@ -64,12 +64,7 @@ class Bench:
         outcomes = Outcomes(self.owned, self.settler, self.notes, self.clock)
         self.outbox = Outbox(self.owned, outcomes.recorded, outcomes.orphaned, limit=1000)
         self.watermarks = Watermarks(
-            store=self.shards,
-            owned=self.owned,
-            timeline=self.timeline,
-            outbox=self.outbox,
-            clock=self.clock,
-            interval=timedelta(milliseconds=500),
+            store=self.shards, owned=self.owned, clock=self.clock, interval=timedelta(milliseconds=500)
         )
         self.ticker = Ticker(
             timeline=self.timeline,
