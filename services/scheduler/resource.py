@@ -137,8 +137,12 @@ def public(versioned: Versioned, *, now: datetime) -> job_pb2.Job:
 
 
 def next_run(stored: stored_job_pb2.StoredJob, *, now: datetime) -> datetime | None:
-    """When the job fires next; None when it is disabled or at its end."""
+    """When the job fires next; None when it is disabled, at its end, or has a schedule that cannot be read any more."""
     job = stored.job
     if not job.enabled:
         return None
-    return schedule_of(job).next_after(max(now, instant(stored.effective_at)))
+    try:
+        schedule = schedule_of(job)
+    except ScheduleError:
+        return None
+    return schedule.next_after(max(now, instant(stored.effective_at)))

@@ -197,23 +197,27 @@ class ShardRunner:
         self._outbox.submit(runs)
 
     async def _job_of(self, shard: OwnedShard, trigger: stored_job_pb2.StoredTrigger) -> FiringJob | None:
-        """The job that a trigger asks for; looks into etcd when the watch is behind. Explains a job that is gone."""
+        """The job that a trigger asks for; looks into etcd when the watch is behind. Explains why there is none."""
         job = shard.jobs.get((trigger.namespace, trigger.job_id))
-        if job is None or job.uid != trigger.job_uid:
-            found = await self._jobs.get(trigger.namespace, trigger.job_id)
-            job = convert.firing_job(found.stored) if found is not None else None
         if job is not None and job.uid == trigger.job_uid:
             return job
-        self._explain_deleted(shard, trigger)
-        return None
+        found = await self._jobs.get(trigger.namespace, trigger.job_id)
+        if found is None or found.stored.job.uid != trigger.job_uid:
+            self._explain(shard, trigger, "the job was deleted before the run began")
+            return None
+        try:
+            return convert.firing_job(found.stored)
+        except ScheduleError as error:
+            self._explain(shard, trigger, f"the job's schedule cannot be read any more: {error}")
+            return None
 
-    def _explain_deleted(self, shard: OwnedShard, trigger: stored_job_pb2.StoredTrigger) -> None:
+    def _explain(self, shard: OwnedShard, trigger: stored_job_pb2.StoredTrigger, reason: str) -> None:
         execution = describe(
             convert.deleted_job(trigger.namespace, trigger.job_id, trigger.job_uid),
             trigger.execution_id,
             microseconds(convert.moment(trigger)),
             now=self._clock.now(),
-            reason="the job was deleted before the run began",
+            reason=reason,
             cause=Execution.MANUAL,
         )
         self._notes.add(

@@ -447,6 +447,20 @@ async def test_a_promised_run_of_a_job_that_is_gone_is_explained(bench: Bench) -
     assert bench.settled.settled == [(SHARD, PROMISED)]
 
 
+async def test_a_job_that_cannot_be_read_any_more_harms_no_other(bench: Bench) -> None:
+    link = bench.link()
+    unreadable = stored("a", schedule="no schedule at all")
+    await bench.store.insert(unreadable)
+    async with bench.owning(unreadable, stored("b")) as runner:
+        bench.shards.trigger_changes.put_nowait(ShardChange(is_complete=False, triggers=[trigger(PROMISED)]))
+        await bench.clock.advance(2 * SECOND)
+        assert not runner.done()
+    assert [run.job.id for run in link.sent] == ["b", "b"]
+    (note,) = bench.ledger.notes
+    assert (note.execution.id, note.execution.status) == (PROMISED, execution_pb2.Execution.SKIPPED)
+    assert "cannot be read" in note.execution.reason
+
+
 async def test_a_shard_that_is_handed_over_waits_for_what_is_on_its_way(bench: Bench) -> None:
     link = bench.link()
     async with bench.owning(stored()) as runner:

@@ -252,6 +252,16 @@ async def test_pages_hold_every_job_once_and_the_filter_is_kept(jobs: Jobs) -> N
     assert seen == [f"job-{number:02}" for number in range(0, 25, 2)]
 
 
+async def test_a_job_whose_schedule_cannot_be_read_any_more_can_still_be_looked_at(
+    jobs: Jobs, store: FakeJobStore
+) -> None:
+    job = await create(jobs, wish())
+    store.jobs["default", job.id].stored.job.timezone = "Gone/Zone"
+    found = await jobs.get("", job.id)
+    assert found.timezone == "Gone/Zone"
+    assert not found.HasField("next_run")
+
+
 async def test_a_token_of_another_list_is_refused(jobs: Jobs) -> None:
     for number in range(3):
         await create(jobs, wish(f"job {number}"))
