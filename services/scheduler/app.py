@@ -18,17 +18,18 @@ from services.scheduler.adapters.etcd_triggers import EtcdTriggerStore
 from services.scheduler.adapters.ledger import HistoryLedger
 from services.scheduler.domain.identity import microseconds
 from services.scheduler.domain.timeline import Timeline
+from services.scheduler.firing.notes import Notes
+from services.scheduler.firing.outbox import Outbox
+from services.scheduler.firing.outcomes import Outcomes
+from services.scheduler.firing.owned import OwnedShards
+from services.scheduler.firing.settler import Settler
+from services.scheduler.firing.shards import ShardRunner
+from services.scheduler.firing.ticker import Ticker
+from services.scheduler.firing.watermarks import Watermarks
 from services.scheduler.jobs import Jobs
-from services.scheduler.notes import Notes
-from services.scheduler.outbox import Outbox
-from services.scheduler.outcomes import Outcomes
-from services.scheduler.owned import OwnedShards
-from services.scheduler.servicer import JobServicer
+from services.scheduler.servicer.jobs import JobServicer
 from services.scheduler.settings import SchedulerSettings
-from services.scheduler.shards import ShardRunner
-from services.scheduler.ticker import Ticker
-from services.scheduler.triggers import Settler, Triggers
-from services.scheduler.watermarks import Watermarks
+from services.scheduler.triggers import Triggers
 
 SERVICE = "chronos.scheduler.v1.JobService"
 

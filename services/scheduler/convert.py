@@ -9,8 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.scheduler.domain.identity import EPOCH, microseconds
 from services.scheduler.domain.occurrence import Cause, FiringJob, Run
-from services.scheduler.domain.schedule import IntervalSchedule, Schedule, parse_schedule
-from services.scheduler.tracing import firing_traceparent
+from services.scheduler.domain.schedule.parse import IntervalSchedule, parse_schedule
+from services.scheduler.domain.schedule.sequence import Schedule
+from services.scheduler.firing.tracing import firing_traceparent
 
 CAUSES = {Cause.SCHEDULE: execution_pb2.Execution.SCHEDULE, Cause.MANUAL: execution_pb2.Execution.MANUAL}
 CAUSES_BACK = {value: cause for cause, value in CAUSES.items()}

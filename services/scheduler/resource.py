@@ -11,7 +11,8 @@ from libs.rpc.validation import violations_of
 from services.scheduler.convert import instant, schedule_of
 from services.scheduler.domain import rules
 from services.scheduler.domain.redaction import masked, unmasked
-from services.scheduler.domain.schedule import ScheduleError, parse_schedule, parse_timezone
+from services.scheduler.domain.schedule.errors import ScheduleError
+from services.scheduler.domain.schedule.parse import parse_schedule, parse_timezone
 from services.scheduler.ports import Versioned
 
 MAX_ATTEMPTS = 3

@@ -1,7 +1,4 @@
-"""Runs that somebody asks for: promised in etcd, fired by the shard's owner, forgotten once recorded."""
-
-from collections import deque
-from datetime import timedelta
+"""Runs that somebody asks for: promised in etcd, and fired by the shard's owner."""
 
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import stored_job_pb2
@@ -13,11 +10,7 @@ from libs.log import get_logger
 from services.scheduler.convert import trace_id_of
 from services.scheduler.domain.identity import manual_execution_id, microseconds
 from services.scheduler.jobs import Jobs
-from services.scheduler.owned import OwnedShard
 from services.scheduler.ports import Ledger, Note, Promise, TriggerStore
-
-PAUSE = timedelta(milliseconds=50)
-BATCH = 50
 
 
 class Triggers:
@@ -68,33 +61,3 @@ class Triggers:
             await self._ledger.record([note])
         except Fault as error:
             self._log.info("promised run not yet in history", execution=execution.id, error=error.message)
-
-
-class Settler:
-    """Forgets triggers whose executions are recorded."""
-
-    def __init__(self, store: TriggerStore, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
-        self._queue: deque[tuple[OwnedShard, str]] = deque()
-        self._log = get_logger()
-
-    def settle(self, shard: OwnedShard, execution_id: str) -> None:
-        """Takes a trigger to be forgotten. Repeating it changes nothing."""
-        if shard.settle_trigger(execution_id):
-            self._queue.append((shard, execution_id))
-
-    async def run(self) -> None:
-        """Works until cancelled. What could not be deleted is tried again."""
-        while True:
-            await self._clock.sleep(PAUSE)
-            batch = [self._queue[index] for index in range(min(BATCH, len(self._queue)))]
-            if not batch:
-                continue
-            try:
-                await self._store.settle([(shard.shard, identity) for shard, identity in batch])
-            except Fault as error:
-                self._log.warning("triggers not yet forgotten", waiting=len(self._queue), error=error.message)
-                continue
-            for _ in batch:
-                self._queue.popleft()

@@ -13,15 +13,15 @@ from chronos.scheduler.v1 import job_pb2, stored_job_pb2, target_pb2
 from services.scheduler.domain.identity import execution_id, microseconds, moment_of
 from services.scheduler.domain.occurrence import Run
 from services.scheduler.domain.timeline import Timeline
-from services.scheduler.notes import Notes
-from services.scheduler.outbox import Outbox
-from services.scheduler.outcomes import Outcomes
-from services.scheduler.owned import OwnedShard, OwnedShards
+from services.scheduler.firing.notes import Notes
+from services.scheduler.firing.outbox import Outbox
+from services.scheduler.firing.outcomes import Outcomes
+from services.scheduler.firing.owned import OwnedShard, OwnedShards
+from services.scheduler.firing.settler import Settler
+from services.scheduler.firing.shards import ShardRunner
+from services.scheduler.firing.ticker import Ticker
+from services.scheduler.firing.watermarks import Watermarks
 from services.scheduler.ports import ShardChange
-from services.scheduler.shards import ShardRunner
-from services.scheduler.ticker import Ticker
-from services.scheduler.triggers import Settler
-from services.scheduler.watermarks import Watermarks
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore, FakeLedger, FakeLink, FakeShardStore
 

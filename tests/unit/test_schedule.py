@@ -8,7 +8,8 @@ from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scheduler.domain.schedule import ScheduleError, parse_schedule
+from services.scheduler.domain.schedule.errors import ScheduleError
+from services.scheduler.domain.schedule.parse import parse_schedule
 
 ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from services.scheduler.domain.identity import microseconds
 from services.scheduler.domain.missed import resolve_missed
 from services.scheduler.domain.occurrence import FiringJob
-from services.scheduler.domain.schedule import parse_schedule
+from services.scheduler.domain.schedule.parse import parse_schedule
 from services.scheduler.domain.timeline import Timeline
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.scheduler.domain.schedule import Schedule
+from services.scheduler.domain.schedule.sequence import Schedule
 
 MOST_COUNTED = 100_000
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from services.scheduler.domain.schedule import Schedule
+from services.scheduler.domain.schedule.sequence import Schedule
 
 
 class Cause(StrEnum):

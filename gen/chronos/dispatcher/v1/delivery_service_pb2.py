@@ -28,7 +28,7 @@ from chronos.scheduler.v1 import job_pb2 as chronos_dot_scheduler_dot_v1_dot_job
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,chronos/dispatcher/v1/delivery_service.proto\x12\x15\x63hronos.dispatcher.v1\x1a\"chronos/history/v1/execution.proto\x1a chronos/options/v1/options.proto\x1a\x1e\x63hronos/scheduler/v1/job.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x02\n\x08\x44\x65livery\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12&\n\x03job\x18\x02 \x01(\x0b\x32\x19.chronos.scheduler.v1.Job\x12\x32\n\x0escheduled_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x05\x63\x61use\x18\x04 \x01(\x0e\x32#.chronos.history.v1.Execution.Cause\x12\x10\n\x08\x64\x65livery\x18\x05 \x01(\x05\x12-\n\x08\x61ttempts\x18\x06 \x03(\x0b\x32\x1b.chronos.history.v1.Attempt\x12\r\n\x05shard\x18\x07 \x01(\x05\x12\r\n\x05\x65poch\x18\x08 \x01(\x03\x12\x13\n\x0btraceparent\x18\t \x01(\t\"b\n\x0e\x44\x65liverRequest\x12\x33\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1f.chronos.dispatcher.v1.Delivery\x12\x1b\n\x13\x61\x64opt_execution_ids\x18\x02 \x03(\t\"l\n\x0f\x44\x65liverResponse\x12\x0e\n\x06\x63redit\x18\x01 \x01(\x05\x12\x34\n\x06\x65vents\x18\x02 \x03(\x0b\x32$.chronos.dispatcher.v1.DeliveryEvent\x12\x13\n\x0bis_draining\x18\x03 \x01(\x08\"\xad\x02\n\rDeliveryEvent\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x37\n\x04kind\x18\x02 \x01(\x0e\x32).chronos.dispatcher.v1.DeliveryEvent.Kind\x12\x34\n\x06status\x18\x03 \x01(\x0e\x32$.chronos.history.v1.Execution.Status\x12-\n\x08\x61ttempts\x18\x04 \x03(\x0b\x32\x1b.chronos.history.v1.Attempt\"h\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0c\n\x08RECORDED\x10\x01\x12\x0c\n\x08\x46INISHED\x10\x02\x12\x0c\n\x08RETURNED\x10\x03\x12\t\n\x05STALE\x10\x04\x12\x08\n\x04HELD\x10\x05\x12\x0b\n\x07UNKNOWN\x10\x06\x32w\n\x0f\x44\x65liveryService\x12\x64\n\x07\x44\x65liver\x12%.chronos.dispatcher.v1.DeliverRequest\x1a&.chronos.dispatcher.v1.DeliverResponse\"\x06\xca\xf3\x18\x02 \x01(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,chronos/dispatcher/v1/delivery_service.proto\x12\x15\x63hronos.dispatcher.v1\x1a\"chronos/history/v1/execution.proto\x1a chronos/options/v1/options.proto\x1a\x1e\x63hronos/scheduler/v1/job.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x02\n\x08\x44\x65livery\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12&\n\x03job\x18\x02 \x01(\x0b\x32\x19.chronos.scheduler.v1.Job\x12\x32\n\x0escheduled_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x05\x63\x61use\x18\x04 \x01(\x0e\x32#.chronos.history.v1.Execution.Cause\x12\x10\n\x08\x64\x65livery\x18\x05 \x01(\x05\x12-\n\x08\x61ttempts\x18\x06 \x03(\x0b\x32\x1b.chronos.history.v1.Attempt\x12\r\n\x05shard\x18\x07 \x01(\x05\x12\r\n\x05\x65poch\x18\x08 \x01(\x03\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x15\n\rdefinition_id\x18\n \x01(\x0c\x12-\n\x06origin\x18\x0b \x01(\x0b\x32\x1d.chronos.history.v1.Execution\"o\n\x0c\x43\x61ncellation\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x39\n\x0breason_code\x18\x03 \x01(\x0e\x32$.chronos.history.v1.Execution.Reason\"\x9e\x01\n\x0e\x44\x65liverRequest\x12\x33\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1f.chronos.dispatcher.v1.Delivery\x12\x1b\n\x13\x61\x64opt_execution_ids\x18\x02 \x03(\t\x12:\n\rcancellations\x18\x03 \x03(\x0b\x32#.chronos.dispatcher.v1.Cancellation\"l\n\x0f\x44\x65liverResponse\x12\x0e\n\x06\x63redit\x18\x01 \x01(\x05\x12\x34\n\x06\x65vents\x18\x02 \x03(\x0b\x32$.chronos.dispatcher.v1.DeliveryEvent\x12\x13\n\x0bis_draining\x18\x03 \x01(\x08\"\xba\x02\n\rDeliveryEvent\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x37\n\x04kind\x18\x02 \x01(\x0e\x32).chronos.dispatcher.v1.DeliveryEvent.Kind\x12\x34\n\x06status\x18\x03 \x01(\x0e\x32$.chronos.history.v1.Execution.Status\x12-\n\x08\x61ttempts\x18\x04 \x03(\x0b\x32\x1b.chronos.history.v1.Attempt\"u\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0c\n\x08RECORDED\x10\x01\x12\x0c\n\x08\x46INISHED\x10\x02\x12\x0c\n\x08RETURNED\x10\x03\x12\t\n\x05STALE\x10\x04\x12\x08\n\x04HELD\x10\x05\x12\x0b\n\x07UNKNOWN\x10\x06\x12\x0b\n\x07\x43LAIMED\x10\x07\x32w\n\x0f\x44\x65liveryService\x12\x64\n\x07\x44\x65liver\x12%.chronos.dispatcher.v1.DeliverRequest\x1a&.chronos.dispatcher.v1.DeliverResponse\"\x06\xca\xf3\x18\x02 \x01(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,15 +38,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERYSERVICE'].methods_by_name['Deliver']._loaded_options = None
   _globals['_DELIVERYSERVICE'].methods_by_name['Deliver']._serialized_options = b'\312\363\030\002 \001'
   _globals['_DELIVERY']._serialized_start=207
-  _globals['_DELIVERY']._serialized_end=499
-  _globals['_DELIVERREQUEST']._serialized_start=501
-  _globals['_DELIVERREQUEST']._serialized_end=599
-  _globals['_DELIVERRESPONSE']._serialized_start=601
-  _globals['_DELIVERRESPONSE']._serialized_end=709
-  _globals['_DELIVERYEVENT']._serialized_start=712
-  _globals['_DELIVERYEVENT']._serialized_end=1013
-  _globals['_DELIVERYEVENT_KIND']._serialized_start=909
-  _globals['_DELIVERYEVENT_KIND']._serialized_end=1013
-  _globals['_DELIVERYSERVICE']._serialized_start=1015
-  _globals['_DELIVERYSERVICE']._serialized_end=1134
+  _globals['_DELIVERY']._serialized_end=569
+  _globals['_CANCELLATION']._serialized_start=571
+  _globals['_CANCELLATION']._serialized_end=682
+  _globals['_DELIVERREQUEST']._serialized_start=685
+  _globals['_DELIVERREQUEST']._serialized_end=843
+  _globals['_DELIVERRESPONSE']._serialized_start=845
+  _globals['_DELIVERRESPONSE']._serialized_end=953
+  _globals['_DELIVERYEVENT']._serialized_start=956
+  _globals['_DELIVERYEVENT']._serialized_end=1270
+  _globals['_DELIVERYEVENT_KIND']._serialized_start=1153
+  _globals['_DELIVERYEVENT_KIND']._serialized_end=1270
+  _globals['_DELIVERYSERVICE']._serialized_start=1272
+  _globals['_DELIVERYSERVICE']._serialized_end=1391
 # @@protoc_insertion_point(module_scope)

@@ -37,6 +37,8 @@ class Delivery(_message.Message):
     SHARD_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    DEFINITION_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """The execution."""
     cause: _execution_pb2.Execution.Cause.ValueType
@@ -49,6 +51,8 @@ class Delivery(_message.Message):
     """Epoch of the owner that sends it."""
     traceparent: _builtins.str
     """W3C trace context of the firing."""
+    definition_id: _builtins.bytes
+    """Hash of 16 bytes of what `job` holds: deliveries with the same one are delivered in the same way."""
     @_builtins.property
     def job(self) -> _job_pb2.Job:
         """The job as it was when it fired, secrets included."""
@@ -60,6 +64,10 @@ class Delivery(_message.Message):
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.Attempt]:
         """Attempts that earlier deliveries made; the first attempt of this one is one more."""
+
+    @_builtins.property
+    def origin(self) -> _execution_pb2.Execution:
+        """Facts for the ledger that the dispatcher hands on as they are: `actor`, `replay_of`, `parent_execution_ids`."""
 
     def __init__(
         self,
@@ -73,14 +81,46 @@ class Delivery(_message.Message):
         shard: _builtins.int = ...,
         epoch: _builtins.int = ...,
         traceparent: _builtins.str = ...,
+        definition_id: _builtins.bytes = ...,
+        origin: _execution_pb2.Execution | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "scheduled_time", b"scheduled_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "origin", b"origin", "scheduled_time", b"scheduled_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cause", b"cause", "delivery", b"delivery", "epoch", b"epoch", "execution_id", b"execution_id", "job", b"job", "scheduled_time", b"scheduled_time", "shard", b"shard", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cause", b"cause", "definition_id", b"definition_id", "delivery", b"delivery", "epoch", b"epoch", "execution_id", b"execution_id", "job", b"job", "origin", b"origin", "scheduled_time", b"scheduled_time", "shard", b"shard", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
+
+@_typing.final
+class Cancellation(_message.Message):
+    """The wish to stop an execution."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REASON_CODE_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    """The execution."""
+    reason: _builtins.str
+    """Why, for the ledger."""
+    reason_code: _execution_pb2.Execution.Reason.ValueType
+    """The same for programs."""
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        reason_code: _execution_pb2.Execution.Reason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "reason", b"reason", "reason_code", b"reason_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cancellation: _TypeAlias = Cancellation  # noqa: Y015
 
 @_typing.final
 class DeliverRequest(_message.Message):
@@ -90,6 +130,7 @@ class DeliverRequest(_message.Message):
 
     DELIVERIES_FIELD_NUMBER: _builtins.int
     ADOPT_EXECUTION_IDS_FIELD_NUMBER: _builtins.int
+    CANCELLATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
         """Executions to deliver."""
@@ -98,15 +139,20 @@ class DeliverRequest(_message.Message):
     def adopt_execution_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Executions that another scheduler handed out: tell this stream how they end, or that they are unknown here."""
 
+    @_builtins.property
+    def cancellations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cancellation]:
+        """Executions to stop: their request is broken off, and they end as CANCELLED. Unknown ones are passed over."""
+
     def __init__(
         self,
         *,
         deliveries: _abc.Iterable[Global___Delivery] | None = ...,
         adopt_execution_ids: _abc.Iterable[_builtins.str] | None = ...,
+        cancellations: _abc.Iterable[Global___Cancellation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopt_execution_ids", b"adopt_execution_ids", "deliveries", b"deliveries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopt_execution_ids", b"adopt_execution_ids", "cancellations", b"cancellations", "deliveries", b"deliveries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -170,6 +216,8 @@ class DeliveryEvent(_message.Message):
         """Answer to an adoption: held here, its end will follow on this stream."""
         UNKNOWN: DeliveryEvent._Kind.ValueType  # 6
         """Answer to an adoption: not held here."""
+        CLAIMED: DeliveryEvent._Kind.ValueType  # 7
+        """Not begun: AT_MOST_ONCE, and the ledger has a start by somebody else."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What happened."""
@@ -188,6 +236,8 @@ class DeliveryEvent(_message.Message):
     """Answer to an adoption: held here, its end will follow on this stream."""
     UNKNOWN: DeliveryEvent.Kind.ValueType  # 6
     """Answer to an adoption: not held here."""
+    CLAIMED: DeliveryEvent.Kind.ValueType  # 7
+    """Not begun: AT_MOST_ONCE, and the ledger has a start by somebody else."""
 
     EXECUTION_ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int

@@ -47,6 +47,10 @@ class Execution(_message.Message):
         """Not started, for the reason in `reason`. Final."""
         TIMED_OUT: Execution._Status.ValueType  # 6
         """Not delivered because the last attempt took too long. Final."""
+        CANCELLED: Execution._Status.ValueType  # 7
+        """Stopped by somebody, or replaced by a newer run. Final."""
+        LOST: Execution._Status.ValueType  # 8
+        """Started under AT_MOST_ONCE, and nobody knows how it ended. Final, unless its end is heard of after all."""
 
     class Status(_Status, metaclass=_StatusEnumTypeWrapper):
         """Where an execution is in its life."""
@@ -65,6 +69,10 @@ class Execution(_message.Message):
     """Not started, for the reason in `reason`. Final."""
     TIMED_OUT: Execution.Status.ValueType  # 6
     """Not delivered because the last attempt took too long. Final."""
+    CANCELLED: Execution.Status.ValueType  # 7
+    """Stopped by somebody, or replaced by a newer run. Final."""
+    LOST: Execution.Status.ValueType  # 8
+    """Started under AT_MOST_ONCE, and nobody knows how it ended. Final, unless its end is heard of after all."""
 
     class _Cause:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -78,6 +86,12 @@ class Execution(_message.Message):
         """Its schedule."""
         MANUAL: Execution._Cause.ValueType  # 2
         """A call of TriggerJob."""
+        DEPENDENCY: Execution._Cause.ValueType  # 3
+        """The end of a run of a job that it depends on."""
+        BACKFILL: Execution._Cause.ValueType  # 4
+        """A call of BackfillJob, or of EnableJob with `catch_up`."""
+        REPLAY: Execution._Cause.ValueType  # 5
+        """A call of ReplayExecution."""
 
     class Cause(_Cause, metaclass=_CauseEnumTypeWrapper):
         """What made a job run."""
@@ -88,6 +102,87 @@ class Execution(_message.Message):
     """Its schedule."""
     MANUAL: Execution.Cause.ValueType  # 2
     """A call of TriggerJob."""
+    DEPENDENCY: Execution.Cause.ValueType  # 3
+    """The end of a run of a job that it depends on."""
+    BACKFILL: Execution.Cause.ValueType  # 4
+    """A call of BackfillJob, or of EnableJob with `catch_up`."""
+    REPLAY: Execution.Cause.ValueType  # 5
+    """A call of ReplayExecution."""
+
+    class _Reason:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Execution._Reason.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        REASON_UNSPECIFIED: Execution._Reason.ValueType  # 0
+        """None."""
+        OVERLAP: Execution._Reason.ValueType  # 1
+        """Another run of the job was under way (FORBID)."""
+        QUEUE_FULL: Execution._Reason.ValueType  # 2
+        """Too many runs of the job were waiting (QUEUE)."""
+        REPLACED: Execution._Reason.ValueType  # 3
+        """A newer run took its place (REPLACE)."""
+        MISSED: Execution._Reason.ValueType  # 4
+        """It was noticed too late, and the missed-run policy leaves it out."""
+        PAUSED: Execution._Reason.ValueType  # 5
+        """The job was disabled."""
+        CALENDAR: Execution._Reason.ValueType  # 6
+        """A calendar does not allow the day."""
+        WINDOW: Execution._Reason.ValueType  # 7
+        """Outside the active windows, or inside a blackout window."""
+        DST: Execution._Reason.ValueType  # 8
+        """The clocks skipped its wall time."""
+        QUOTA: Execution._Reason.ValueType  # 9
+        """A quota of the namespace was used up."""
+        DEPENDENCY_FAILED: Execution._Reason.ValueType  # 10
+        """A job that it depends on failed, or did not end in time."""
+        BREAKER_OPEN: Execution._Reason.ValueType  # 11
+        """The circuit breaker of its target was open."""
+        INTERRUPTED: Execution._Reason.ValueType  # 12
+        """The dispatcher was lost after the request may have gone out (AT_MOST_ONCE)."""
+        DELETED: Execution._Reason.ValueType  # 13
+        """The job was deleted before it ran."""
+        CANCELLED_BY_USER: Execution._Reason.ValueType  # 14
+        """Somebody cancelled it."""
+        POLICY: Execution._Reason.ValueType  # 15
+        """A policy forbids it."""
+
+    class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
+        """Why something did not run, or not to its end."""
+
+    REASON_UNSPECIFIED: Execution.Reason.ValueType  # 0
+    """None."""
+    OVERLAP: Execution.Reason.ValueType  # 1
+    """Another run of the job was under way (FORBID)."""
+    QUEUE_FULL: Execution.Reason.ValueType  # 2
+    """Too many runs of the job were waiting (QUEUE)."""
+    REPLACED: Execution.Reason.ValueType  # 3
+    """A newer run took its place (REPLACE)."""
+    MISSED: Execution.Reason.ValueType  # 4
+    """It was noticed too late, and the missed-run policy leaves it out."""
+    PAUSED: Execution.Reason.ValueType  # 5
+    """The job was disabled."""
+    CALENDAR: Execution.Reason.ValueType  # 6
+    """A calendar does not allow the day."""
+    WINDOW: Execution.Reason.ValueType  # 7
+    """Outside the active windows, or inside a blackout window."""
+    DST: Execution.Reason.ValueType  # 8
+    """The clocks skipped its wall time."""
+    QUOTA: Execution.Reason.ValueType  # 9
+    """A quota of the namespace was used up."""
+    DEPENDENCY_FAILED: Execution.Reason.ValueType  # 10
+    """A job that it depends on failed, or did not end in time."""
+    BREAKER_OPEN: Execution.Reason.ValueType  # 11
+    """The circuit breaker of its target was open."""
+    INTERRUPTED: Execution.Reason.ValueType  # 12
+    """The dispatcher was lost after the request may have gone out (AT_MOST_ONCE)."""
+    DELETED: Execution.Reason.ValueType  # 13
+    """The job was deleted before it ran."""
+    CANCELLED_BY_USER: Execution.Reason.ValueType  # 14
+    """Somebody cancelled it."""
+    POLICY: Execution.Reason.ValueType  # 15
+    """A policy forbids it."""
 
     ID_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
@@ -110,6 +205,14 @@ class Execution(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     DELIVERY_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
+    REASON_CODE_FIELD_NUMBER: _builtins.int
+    SKIPPED_COUNT_FIELD_NUMBER: _builtins.int
+    SKIPPED_UNTIL_FIELD_NUMBER: _builtins.int
+    REPLAY_OF_FIELD_NUMBER: _builtins.int
+    PARENT_EXECUTION_IDS_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    DISPATCHER_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Identity (UUID). For a scheduled run a function of the job's uid and the scheduled time: firing twice gives
     the same id. Sorts by scheduled time.
@@ -144,6 +247,16 @@ class Execution(_message.Message):
     """Times that the execution was handed to a dispatcher; more than 1 after a fault."""
     trace_id: _builtins.str
     """W3C trace id of the run (32 hex digits)."""
+    reason_code: Global___Execution.Reason.ValueType
+    """Why it did not run, or not to its end, for programs."""
+    skipped_count: _builtins.int
+    """Runs that this record stands for: more than 1 when a stretch of the schedule was skipped for the same reason."""
+    replay_of: _builtins.str
+    """Execution that it repeats."""
+    actor: _builtins.str
+    """Who asked for it: id of an API key. Empty for what nobody asked for."""
+    dispatcher: _builtins.str
+    """Replica of the dispatcher that delivered it."""
     @_builtins.property
     def scheduled_time(self) -> _timestamp_pb2.Timestamp:
         """When it was due."""
@@ -163,6 +276,18 @@ class Execution(_message.Message):
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
         """Every attempt, oldest first. Given by GetExecution, and left out of lists and watches."""
+
+    @_builtins.property
+    def skipped_until(self) -> _timestamp_pb2.Timestamp:
+        """The last of those runs; unset for a single one."""
+
+    @_builtins.property
+    def parent_execution_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Executions that it follows: of the jobs that its job depends on."""
+
+    @_builtins.property
+    def request(self) -> Global___Request:
+        """The request as it was first sent, secrets masked. Given by GetExecution only."""
 
     def __init__(
         self,
@@ -188,10 +313,18 @@ class Execution(_message.Message):
         attempts: _abc.Iterable[Global___Attempt] | None = ...,
         delivery: _builtins.int = ...,
         trace_id: _builtins.str = ...,
+        reason_code: Global___Execution.Reason.ValueType = ...,
+        skipped_count: _builtins.int = ...,
+        skipped_until: _timestamp_pb2.Timestamp | None = ...,
+        replay_of: _builtins.str = ...,
+        parent_execution_ids: _abc.Iterable[_builtins.str] | None = ...,
+        actor: _builtins.str = ...,
+        dispatcher: _builtins.str = ...,
+        request: Global___Request | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "duration", b"duration", "scheduled_time", b"scheduled_time", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "duration", b"duration", "request", b"request", "scheduled_time", b"scheduled_time", "skipped_until", b"skipped_until", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "attempts", b"attempts", "cause", b"cause", "completed_at", b"completed_at", "delivery", b"delivery", "duration", b"duration", "error", b"error", "id", b"id", "is_response_truncated", b"is_response_truncated", "job_id", b"job_id", "job_name", b"job_name", "job_uid", b"job_uid", "job_version", b"job_version", "namespace", b"namespace", "reason", b"reason", "response", b"response", "scheduled_time", b"scheduled_time", "started_at", b"started_at", "status", b"status", "status_code", b"status_code", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "attempt_count", b"attempt_count", "attempts", b"attempts", "cause", b"cause", "completed_at", b"completed_at", "delivery", b"delivery", "dispatcher", b"dispatcher", "duration", b"duration", "error", b"error", "id", b"id", "is_response_truncated", b"is_response_truncated", "job_id", b"job_id", "job_name", b"job_name", "job_uid", b"job_uid", "job_version", b"job_version", "namespace", b"namespace", "parent_execution_ids", b"parent_execution_ids", "reason", b"reason", "reason_code", b"reason_code", "replay_of", b"replay_of", "request", b"request", "response", b"response", "scheduled_time", b"scheduled_time", "skipped_count", b"skipped_count", "skipped_until", b"skipped_until", "started_at", b"started_at", "status", b"status", "status_code", b"status_code", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -244,3 +377,59 @@ class Attempt(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
+
+@_typing.final
+class Request(_message.Message):
+    """An HTTP request as it was sent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class HeadersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """Request method."""
+    url: _builtins.str
+    """Address."""
+    body: _builtins.str
+    """Body."""
+    @_builtins.property
+    def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Headers; credentials read as `********`."""
+
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        url: _builtins.str = ...,
+        headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        body: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "headers", b"headers", "method", b"method", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Request: _TypeAlias = Request  # noqa: Y015

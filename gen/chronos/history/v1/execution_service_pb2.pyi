@@ -7,6 +7,7 @@ from chronos.history.v1 import execution_pb2 as _execution_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -60,6 +61,8 @@ class ListExecutionsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """Namespace to list. Empty means `default`."""
     job_id: _builtins.str
@@ -72,6 +75,10 @@ class ListExecutionsRequest(_message.Message):
     def status(self) -> _containers.RepeatedScalarFieldContainer[_execution_pb2.Execution.Status.ValueType]:
         """Only these. Empty means all."""
 
+    @_builtins.property
+    def to(self) -> _timestamp_pb2.Timestamp:
+        """Only those scheduled before this moment."""
+
     def __init__(
         self,
         *,
@@ -80,10 +87,11 @@ class ListExecutionsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         status: _abc.Iterable[_execution_pb2.Execution.Status.ValueType] | None = ...,
+        to: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "to", b"to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "job_id", b"job_id", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token", "status", b"status", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from chronos.options.v1 import options_pb2 as chronos_dot_options_dot_v1_dot_opt
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'chronos/history/v1/ledger_service.proto\x12\x12\x63hronos.history.v1\x1a\"chronos/history/v1/execution.proto\x1a chronos/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"a\n\x0f\x45xecutionRecord\x12\x30\n\texecution\x18\x01 \x01(\x0b\x32\x1d.chronos.history.v1.Execution\x12\r\n\x05shard\x18\x02 \x01(\x05\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\"T\n\rRecordRequest\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x03\x12\x34\n\x07records\x18\x02 \x03(\x0b\x32#.chronos.history.v1.ExecutionRecord\"<\n\x0eRecordResponse\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x03\x12\x1b\n\x13stale_execution_ids\x18\x02 \x03(\t\"_\n\x10SealShardRequest\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12-\n\twatermark\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x11SealShardResponse\x12\x31\n\nunfinished\x18\x01 \x03(\x0b\x32\x1d.chronos.history.v1.Execution\x12\x1e\n\x16recorded_execution_ids\x18\x02 \x03(\t2\xce\x01\n\rLedgerService\x12[\n\x06Record\x12!.chronos.history.v1.RecordRequest\x1a\".chronos.history.v1.RecordResponse\"\x06\xca\xf3\x18\x02 \x01(\x01\x30\x01\x12`\n\tSealShard\x12$.chronos.history.v1.SealShardRequest\x1a%.chronos.history.v1.SealShardResponse\"\x06\xca\xf3\x18\x02 \x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'chronos/history/v1/ledger_service.proto\x12\x12\x63hronos.history.v1\x1a\"chronos/history/v1/execution.proto\x1a chronos/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"G\n\nDefinition\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.chronos.history.v1.Request\x12\x0b\n\x03job\x18\x02 \x01(\x0c\"\xd0\x01\n\x0f\x45xecutionRecord\x12\x30\n\texecution\x18\x01 \x01(\x0b\x32\x1d.chronos.history.v1.Execution\x12\r\n\x05shard\x18\x02 \x01(\x05\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x15\n\rdefinition_id\x18\x04 \x01(\x0c\x12\x32\n\ndefinition\x18\x05 \x01(\x0b\x32\x1e.chronos.history.v1.Definition\x12\x10\n\x08is_claim\x18\x06 \x01(\x08\x12\x10\n\x08\x63laimant\x18\x07 \x01(\t\"T\n\rRecordRequest\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x03\x12\x34\n\x07records\x18\x02 \x03(\x0b\x32#.chronos.history.v1.ExecutionRecord\"[\n\x0eRecordResponse\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x03\x12\x1b\n\x13stale_execution_ids\x18\x02 \x03(\t\x12\x1d\n\x15\x63laimed_execution_ids\x18\x03 \x03(\t\"_\n\x10SealShardRequest\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12-\n\twatermark\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x11SealShardResponse\x12\x31\n\nunfinished\x18\x01 \x03(\x0b\x32\x1d.chronos.history.v1.Execution\x12\x1e\n\x16recorded_execution_ids\x18\x02 \x03(\t\"\xda\x01\n\x15\x46indExecutionsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0b\n\x03ids\x18\x03 \x03(\t\x12(\n\x04\x66rom\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05limit\x18\x06 \x01(\x05\x12\x18\n\x10with_definitions\x18\x07 \x01(\x08\x12\x16\n\x0ewith_stretches\x18\x08 \x01(\x08\"\x80\x01\n\x16\x46indExecutionsResponse\x12\x31\n\nexecutions\x18\x01 \x03(\x0b\x32\x1d.chronos.history.v1.Execution\x12\x33\n\x0b\x64\x65\x66initions\x18\x02 \x03(\x0b\x32\x1e.chronos.history.v1.Definition2\xbf\x02\n\rLedgerService\x12[\n\x06Record\x12!.chronos.history.v1.RecordRequest\x1a\".chronos.history.v1.RecordResponse\"\x06\xca\xf3\x18\x02 \x01(\x01\x30\x01\x12`\n\tSealShard\x12$.chronos.history.v1.SealShardRequest\x1a%.chronos.history.v1.SealShardResponse\"\x06\xca\xf3\x18\x02 \x01\x12o\n\x0e\x46indExecutions\x12).chronos.history.v1.FindExecutionsRequest\x1a*.chronos.history.v1.FindExecutionsResponse\"\x06\xca\xf3\x18\x02 \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,16 +38,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEDGERSERVICE'].methods_by_name['Record']._serialized_options = b'\312\363\030\002 \001'
   _globals['_LEDGERSERVICE'].methods_by_name['SealShard']._loaded_options = None
   _globals['_LEDGERSERVICE'].methods_by_name['SealShard']._serialized_options = b'\312\363\030\002 \001'
-  _globals['_EXECUTIONRECORD']._serialized_start=166
-  _globals['_EXECUTIONRECORD']._serialized_end=263
-  _globals['_RECORDREQUEST']._serialized_start=265
-  _globals['_RECORDREQUEST']._serialized_end=349
-  _globals['_RECORDRESPONSE']._serialized_start=351
-  _globals['_RECORDRESPONSE']._serialized_end=411
-  _globals['_SEALSHARDREQUEST']._serialized_start=413
-  _globals['_SEALSHARDREQUEST']._serialized_end=508
-  _globals['_SEALSHARDRESPONSE']._serialized_start=510
-  _globals['_SEALSHARDRESPONSE']._serialized_end=612
-  _globals['_LEDGERSERVICE']._serialized_start=615
-  _globals['_LEDGERSERVICE']._serialized_end=821
+  _globals['_LEDGERSERVICE'].methods_by_name['FindExecutions']._loaded_options = None
+  _globals['_LEDGERSERVICE'].methods_by_name['FindExecutions']._serialized_options = b'\312\363\030\002 \001'
+  _globals['_DEFINITION']._serialized_start=166
+  _globals['_DEFINITION']._serialized_end=237
+  _globals['_EXECUTIONRECORD']._serialized_start=240
+  _globals['_EXECUTIONRECORD']._serialized_end=448
+  _globals['_RECORDREQUEST']._serialized_start=450
+  _globals['_RECORDREQUEST']._serialized_end=534
+  _globals['_RECORDRESPONSE']._serialized_start=536
+  _globals['_RECORDRESPONSE']._serialized_end=627
+  _globals['_SEALSHARDREQUEST']._serialized_start=629
+  _globals['_SEALSHARDREQUEST']._serialized_end=724
+  _globals['_SEALSHARDRESPONSE']._serialized_start=726
+  _globals['_SEALSHARDRESPONSE']._serialized_end=828
+  _globals['_FINDEXECUTIONSREQUEST']._serialized_start=831
+  _globals['_FINDEXECUTIONSREQUEST']._serialized_end=1049
+  _globals['_FINDEXECUTIONSRESPONSE']._serialized_start=1052
+  _globals['_FINDEXECUTIONSRESPONSE']._serialized_end=1180
+  _globals['_LEDGERSERVICE']._serialized_start=1183
+  _globals['_LEDGERSERVICE']._serialized_end=1502
 # @@protoc_insertion_point(module_scope)

@@ -21,6 +21,34 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class Definition(_message.Message):
+    """How a job was delivered when it fired."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
+    job: _builtins.bytes
+    """The job (a serialized `chronos.scheduler.v1.Job`), secrets masked. History keeps it and does not look into it."""
+    @_builtins.property
+    def request(self) -> _execution_pb2.Request:
+        """The request, its template variables not yet filled in, secrets masked."""
+
+    def __init__(
+        self,
+        *,
+        request: _execution_pb2.Request | None = ...,
+        job: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Definition: _TypeAlias = Definition  # noqa: Y015
+
+@_typing.final
 class ExecutionRecord(_message.Message):
     """What is known of one execution now."""
 
@@ -29,13 +57,27 @@ class ExecutionRecord(_message.Message):
     EXECUTION_FIELD_NUMBER: _builtins.int
     SHARD_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    DEFINITION_ID_FIELD_NUMBER: _builtins.int
+    DEFINITION_FIELD_NUMBER: _builtins.int
+    IS_CLAIM_FIELD_NUMBER: _builtins.int
+    CLAIMANT_FIELD_NUMBER: _builtins.int
     shard: _builtins.int
     """Shard of the job."""
     epoch: _builtins.int
     """Epoch of the owner that fired it."""
+    definition_id: _builtins.bytes
+    """Which definition it was delivered with: a hash of 16 bytes. Empty when it was not delivered."""
+    is_claim: _builtins.bool
+    """True when it may be begun only if nobody else has: refused when the ledger has a start by another `claimant`."""
+    claimant: _builtins.str
+    """Process that delivers it; set with a claim."""
     @_builtins.property
     def execution(self) -> _execution_pb2.Execution:
         """The execution: PENDING, RUNNING, or a final status. All its attempts so far."""
+
+    @_builtins.property
+    def definition(self) -> Global___Definition:
+        """That definition: given with the first record of each stream that has its id."""
 
     def __init__(
         self,
@@ -43,10 +85,14 @@ class ExecutionRecord(_message.Message):
         execution: _execution_pb2.Execution | None = ...,
         shard: _builtins.int = ...,
         epoch: _builtins.int = ...,
+        definition_id: _builtins.bytes = ...,
+        definition: Global___Definition | None = ...,
+        is_claim: _builtins.bool = ...,
+        claimant: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "execution", b"execution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "execution", b"execution", "shard", b"shard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claimant", b"claimant", "definition", b"definition", "definition_id", b"definition_id", "epoch", b"epoch", "execution", b"execution", "is_claim", b"is_claim", "shard", b"shard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -88,21 +134,27 @@ class RecordResponse(_message.Message):
 
     BATCH_FIELD_NUMBER: _builtins.int
     STALE_EXECUTION_IDS_FIELD_NUMBER: _builtins.int
+    CLAIMED_EXECUTION_IDS_FIELD_NUMBER: _builtins.int
     batch: _builtins.int
     """The batch."""
     @_builtins.property
     def stale_execution_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Records that were refused because their epoch is over: ids of their executions."""
 
+    @_builtins.property
+    def claimed_execution_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Claims that were refused because somebody else has begun the execution, or it has ended."""
+
     def __init__(
         self,
         *,
         batch: _builtins.int = ...,
         stale_execution_ids: _abc.Iterable[_builtins.str] | None = ...,
+        claimed_execution_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "stale_execution_ids", b"stale_execution_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "claimed_execution_ids", b"claimed_execution_ids", "stale_execution_ids", b"stale_execution_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -169,3 +221,84 @@ class SealShardResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SealShardResponse: _TypeAlias = SealShardResponse  # noqa: Y015
+
+@_typing.final
+class FindExecutionsRequest(_message.Message):
+    """What FindExecutions takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    WITH_DEFINITIONS_FIELD_NUMBER: _builtins.int
+    WITH_STRETCHES_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """Namespace of the job."""
+    job_id: _builtins.str
+    """Id of the job. Empty means any, with `ids`."""
+    limit: _builtins.int
+    """Most to answer, at most 5,000; 0 means 1,000. The newest scheduled time first."""
+    with_definitions: _builtins.bool
+    """Also answer the definitions that they were delivered with."""
+    with_stretches: _builtins.bool
+    """Also those of which a record stands for a stretch (`skipped_until`) that reaches into the range."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """These executions. Empty means all in the range."""
+
+    @_builtins.property
+    def to(self) -> _timestamp_pb2.Timestamp:
+        """Scheduled before this moment."""
+
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+        to: _timestamp_pb2.Timestamp | None = ...,
+        limit: _builtins.int = ...,
+        with_definitions: _builtins.bool = ...,
+        with_stretches: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "to", b"to"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "ids", b"ids", "job_id", b"job_id", "limit", b"limit", "namespace", b"namespace", "to", b"to", "with_definitions", b"with_definitions", "with_stretches", b"with_stretches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindExecutionsRequest: _TypeAlias = FindExecutionsRequest  # noqa: Y015
+
+@_typing.final
+class FindExecutionsResponse(_message.Message):
+    """What FindExecutions answers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTIONS_FIELD_NUMBER: _builtins.int
+    DEFINITIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def executions(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.Execution]:
+        """The executions, the newest scheduled time first."""
+
+    @_builtins.property
+    def definitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Definition]:
+        """For each of them, how it was delivered; empty ones where nothing was recorded."""
+
+    def __init__(
+        self,
+        *,
+        executions: _abc.Iterable[_execution_pb2.Execution] | None = ...,
+        definitions: _abc.Iterable[Global___Definition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definitions", b"definitions", "executions", b"executions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindExecutionsResponse: _TypeAlias = FindExecutionsResponse  # noqa: Y015

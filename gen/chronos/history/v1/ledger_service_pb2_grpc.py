@@ -45,6 +45,11 @@ class LedgerServiceStub:
                 request_serializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.SealShardRequest.SerializeToString,
                 response_deserializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.SealShardResponse.FromString,
                 _registered_method=True)
+        self.FindExecutions = channel.unary_unary(
+                '/chronos.history.v1.LedgerService/FindExecutions',
+                request_serializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.FindExecutionsRequest.SerializeToString,
+                response_deserializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.FindExecutionsResponse.FromString,
+                _registered_method=True)
 
 
 class LedgerServiceServicer:
@@ -67,6 +72,13 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindExecutions(self, request, context):
+        """Looks up executions of a job, with attempts and with how they were delivered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +91,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.SealShard,
                     request_deserializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.SealShardRequest.FromString,
                     response_serializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.SealShardResponse.SerializeToString,
+            ),
+            'FindExecutions': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindExecutions,
+                    request_deserializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.FindExecutionsRequest.FromString,
+                    response_serializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.FindExecutionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +153,33 @@ class LedgerService:
             '/chronos.history.v1.LedgerService/SealShard',
             chronos_dot_history_dot_v1_dot_ledger__service__pb2.SealShardRequest.SerializeToString,
             chronos_dot_history_dot_v1_dot_ledger__service__pb2.SealShardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindExecutions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chronos.history.v1.LedgerService/FindExecutions',
+            chronos_dot_history_dot_v1_dot_ledger__service__pb2.FindExecutionsRequest.SerializeToString,
+            chronos_dot_history_dot_v1_dot_ledger__service__pb2.FindExecutionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class LedgerServiceStub:
     """Begins an epoch of a shard: from then on, starts of older epochs are refused. Answers with what the new owner
     must know. FAILED_PRECONDITION when a newer epoch is sealed already. Idempotent.
     """
+    FindExecutions: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.FindExecutionsRequest, _ledger_service_pb2.FindExecutionsResponse]
+    """Looks up executions of a job, with attempts and with how they were delivered."""
 
 @_typing.type_check_only
 class LedgerServiceAsyncStub(LedgerServiceStub):
@@ -55,6 +57,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Begins an epoch of a shard: from then on, starts of older epochs are refused. Answers with what the new owner
     must know. FAILED_PRECONDITION when a newer epoch is sealed already. Idempotent.
     """
+    FindExecutions: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.FindExecutionsRequest, _ledger_service_pb2.FindExecutionsResponse]  # type: ignore[assignment]
+    """Looks up executions of a job, with attempts and with how they were delivered."""
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     """The ledger's inner side: dispatchers and schedulers record here what happens."""
@@ -78,5 +82,13 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Begins an epoch of a shard: from then on, starts of older epochs are refused. Answers with what the new owner
         must know. FAILED_PRECONDITION when a newer epoch is sealed already. Idempotent.
         """
+
+    @_abc_1.abstractmethod
+    def FindExecutions(
+        self,
+        request: _ledger_service_pb2.FindExecutionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.FindExecutionsResponse, _abc.Awaitable[_ledger_service_pb2.FindExecutionsResponse]]:
+        """Looks up executions of a job, with attempts and with how they were delivered."""
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

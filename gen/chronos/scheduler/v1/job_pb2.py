@@ -23,13 +23,15 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from chronos.scheduler.v1 import run_rules_pb2 as chronos_dot_scheduler_dot_v1_dot_run__rules__pb2
 from chronos.scheduler.v1 import target_pb2 as chronos_dot_scheduler_dot_v1_dot_target__pb2
+from chronos.scheduler.v1 import timing_pb2 as chronos_dot_scheduler_dot_v1_dot_timing__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63hronos/scheduler/v1/job.proto\x12\x14\x63hronos.scheduler.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!chronos/scheduler/v1/target.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x06\n\x03Job\x12\x41\n\tnamespace\x18\x01 \x01(\tB.\xbaH+r)2\'^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$\x12:\n\x02id\x18\x02 \x01(\tB.\xbaH+r)2\'^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$\x12\x11\n\x03uid\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x04name\x18\x04 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1d\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12 \n\x08schedule\x18\x06 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x04\x12\x19\n\x08timezone\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x36\n\x07webhook\x18\x08 \x01(\x0b\x32#.chronos.scheduler.v1.WebhookTargetH\x00\x12\x37\n\x0cretry_policy\x18\t \x01(\x0b\x32!.chronos.scheduler.v1.RetryPolicy\x12=\n\x07timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x03\x08\x90\x1c\x32\x04\x10\xc0\x84=\x12x\n\x04tags\x18\x0b \x03(\x0b\x32#.chronos.scheduler.v1.Job.TagsEntryBE\xbaHB\x9a\x01?\x10@\"4r220^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$*\x05r\x03\x18\x80\x02\x12\x14\n\x07\x65nabled\x18\x0c \x01(\x08H\x01\x88\x01\x01\x12\x34\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0f \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x10 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x11 \x01(\t\x12\x32\n\x08next_run\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\x42\n\n\x08_enabledb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63hronos/scheduler/v1/job.proto\x12\x14\x63hronos.scheduler.v1\x1a\x1b\x62uf/validate/validate.proto\x1a$chronos/scheduler/v1/run_rules.proto\x1a!chronos/scheduler/v1/target.proto\x1a!chronos/scheduler/v1/timing.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x10\n\x03Job\x12\x41\n\tnamespace\x18\x01 \x01(\tB.\xbaH+r)2\'^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$\x12:\n\x02id\x18\x02 \x01(\tB.\xbaH+r)2\'^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$\x12\x11\n\x03uid\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x04name\x18\x04 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1d\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12\x1a\n\x08schedule\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80@\x12\x19\n\x08timezone\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x36\n\x07webhook\x18\x08 \x01(\x0b\x32#.chronos.scheduler.v1.WebhookTargetH\x00\x12\x37\n\x0cretry_policy\x18\t \x01(\x0b\x32!.chronos.scheduler.v1.RetryPolicy\x12=\n\x07timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x03\x08\x90\x1c\x32\x04\x10\xc0\x84=\x12x\n\x04tags\x18\x0b \x03(\x0b\x32#.chronos.scheduler.v1.Job.TagsEntryBE\xbaHB\x9a\x01?\x10@\"4r220^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$*\x05r\x03\x18\x80\x02\x12\x14\n\x07\x65nabled\x18\x0c \x01(\x08H\x01\x88\x01\x01\x12\x34\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0f \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x10 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x11 \x01(\t\x12\x32\n\x08next_run\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x33\n\ndst_policy\x18\x13 \x01(\x0b\x32\x1f.chronos.scheduler.v1.DstPolicy\x12.\n\nstart_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x08max_runs\x18\x16 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x01H\x02\x88\x01\x01\x12\x39\n\x06jitter\x18\x17 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xa3\x05\x32\x00\x12>\n\x0e\x61\x63tive_windows\x18\x18 \x03(\x0b\x32\x1c.chronos.scheduler.v1.WindowB\x08\xbaH\x05\x92\x01\x02\x10 \x12@\n\x10\x62lackout_windows\x18\x19 \x03(\x0b\x32\x1c.chronos.scheduler.v1.WindowB\x08\xbaH\x05\x92\x01\x02\x10 \x12\x35\n\tcalendars\x18\x1a \x01(\x0b\x32\".chronos.scheduler.v1.CalendarRule\x12N\n\x11missed_run_policy\x18\x1b \x01(\x0e\x32).chronos.scheduler.v1.Job.MissedRunPolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12/\n\x08\x63\x61tch_up\x18\x1c \x01(\x0b\x32\x1d.chronos.scheduler.v1.CatchUp\x12\x44\n\x0b\x63oncurrency\x18\x1d \x01(\x0e\x32%.chronos.scheduler.v1.Job.ConcurrencyB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12(\n\x0fmax_queued_runs\x18\x1e \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01H\x03\x88\x01\x01\x12 \n\x08priority\x18\x1f \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\t(\x01H\x04\x88\x01\x01\x12\x38\n\x0c\x64\x65pendencies\x18  \x01(\x0b\x32\".chronos.scheduler.v1.Dependencies\x12Q\n\x12\x64\x65livery_guarantee\x18! \x01(\x0e\x32+.chronos.scheduler.v1.Job.DeliveryGuaranteeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Y\n\x0b\x43oncurrency\x12\x1b\n\x17\x43ONCURRENCY_UNSPECIFIED\x10\x00\x12\t\n\x05\x41LLOW\x10\x01\x12\n\n\x06\x46ORBID\x10\x02\x12\x0b\n\x07REPLACE\x10\x03\x12\t\n\x05QUEUE\x10\x04\"b\n\x0fMissedRunPolicy\x12!\n\x1dMISSED_RUN_POLICY_UNSPECIFIED\x10\x00\x12\n\n\x06IGNORE\x10\x01\x12\x0f\n\x0b\x45XECUTE_ONE\x10\x02\x12\x0f\n\x0b\x45XECUTE_ALL\x10\x03\"\\\n\x11\x44\x65liveryGuarantee\x12\"\n\x1e\x44\x45LIVERY_GUARANTEE_UNSPECIFIED\x10\x00\x12\x11\n\rAT_LEAST_ONCE\x10\x01\x12\x10\n\x0c\x41T_MOST_ONCE\x10\x02\x42\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\x42\n\n\x08_enabledB\x0b\n\t_max_runsB\x12\n\x10_max_queued_runsB\x0b\n\t_priorityb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,7 +53,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOB'].fields_by_name['description']._loaded_options = None
   _globals['_JOB'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\200 '
   _globals['_JOB'].fields_by_name['schedule']._loaded_options = None
-  _globals['_JOB'].fields_by_name['schedule']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\200\004'
+  _globals['_JOB'].fields_by_name['schedule']._serialized_options = b'\272H\005r\003\030\200@'
   _globals['_JOB'].fields_by_name['timezone']._loaded_options = None
   _globals['_JOB'].fields_by_name['timezone']._serialized_options = b'\272H\004r\002\030@'
   _globals['_JOB'].fields_by_name['timeout']._loaded_options = None
@@ -68,8 +70,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOB'].fields_by_name['version']._serialized_options = b'\342A\001\003'
   _globals['_JOB'].fields_by_name['next_run']._loaded_options = None
   _globals['_JOB'].fields_by_name['next_run']._serialized_options = b'\342A\001\003'
-  _globals['_JOB']._serialized_start=219
-  _globals['_JOB']._serialized_end=1109
-  _globals['_JOB_TAGSENTRY']._serialized_start=1037
-  _globals['_JOB_TAGSENTRY']._serialized_end=1080
+  _globals['_JOB'].fields_by_name['max_runs']._loaded_options = None
+  _globals['_JOB'].fields_by_name['max_runs']._serialized_options = b'\272H\010\032\006\030\240\215\006(\001'
+  _globals['_JOB'].fields_by_name['jitter']._loaded_options = None
+  _globals['_JOB'].fields_by_name['jitter']._serialized_options = b'\272H\013\252\001\010\"\004\010\200\243\0052\000'
+  _globals['_JOB'].fields_by_name['active_windows']._loaded_options = None
+  _globals['_JOB'].fields_by_name['active_windows']._serialized_options = b'\272H\005\222\001\002\020 '
+  _globals['_JOB'].fields_by_name['blackout_windows']._loaded_options = None
+  _globals['_JOB'].fields_by_name['blackout_windows']._serialized_options = b'\272H\005\222\001\002\020 '
+  _globals['_JOB'].fields_by_name['missed_run_policy']._loaded_options = None
+  _globals['_JOB'].fields_by_name['missed_run_policy']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_JOB'].fields_by_name['concurrency']._loaded_options = None
+  _globals['_JOB'].fields_by_name['concurrency']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_JOB'].fields_by_name['max_queued_runs']._loaded_options = None
+  _globals['_JOB'].fields_by_name['max_queued_runs']._serialized_options = b'\272H\007\032\005\030\350\007(\001'
+  _globals['_JOB'].fields_by_name['priority']._loaded_options = None
+  _globals['_JOB'].fields_by_name['priority']._serialized_options = b'\272H\006\032\004\030\t(\001'
+  _globals['_JOB'].fields_by_name['delivery_guarantee']._loaded_options = None
+  _globals['_JOB'].fields_by_name['delivery_guarantee']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_JOB']._serialized_start=292
+  _globals['_JOB']._serialized_end=2350
+  _globals['_JOB_TAGSENTRY']._serialized_start=1947
+  _globals['_JOB_TAGSENTRY']._serialized_end=1990
+  _globals['_JOB_CONCURRENCY']._serialized_start=1992
+  _globals['_JOB_CONCURRENCY']._serialized_end=2081
+  _globals['_JOB_MISSEDRUNPOLICY']._serialized_start=2083
+  _globals['_JOB_MISSEDRUNPOLICY']._serialized_end=2181
+  _globals['_JOB_DELIVERYGUARANTEE']._serialized_start=2183
+  _globals['_JOB_DELIVERYGUARANTEE']._serialized_end=2275
 # @@protoc_insertion_point(module_scope)

@@ -3,13 +3,16 @@
 isort:skip_file
 """
 
+from chronos.scheduler.v1 import run_rules_pb2 as _run_rules_pb2
 from chronos.scheduler.v1 import target_pb2 as _target_pb2
+from chronos.scheduler.v1 import timing_pb2 as _timing_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -23,9 +26,98 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Job(_message.Message):
-    """Something that must happen at certain times."""
+    """Something that must happen at certain times, or after other jobs."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    class _Concurrency:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ConcurrencyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Job._Concurrency.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        CONCURRENCY_UNSPECIFIED: Job._Concurrency.ValueType  # 0
+        """Means FORBID."""
+        ALLOW: Job._Concurrency.ValueType  # 1
+        """It runs too."""
+        FORBID: Job._Concurrency.ValueType  # 2
+        """It is skipped; the ledger says so."""
+        REPLACE: Job._Concurrency.ValueType  # 3
+        """The older one is cancelled, then the new one runs."""
+        QUEUE: Job._Concurrency.ValueType  # 4
+        """It waits for its turn; see `max_queued_runs`."""
+
+    class Concurrency(_Concurrency, metaclass=_ConcurrencyEnumTypeWrapper):
+        """What happens when a run is due while another one of the job is under way. Holds for every run, also for one asked
+        for by hand.
+        """
+
+    CONCURRENCY_UNSPECIFIED: Job.Concurrency.ValueType  # 0
+    """Means FORBID."""
+    ALLOW: Job.Concurrency.ValueType  # 1
+    """It runs too."""
+    FORBID: Job.Concurrency.ValueType  # 2
+    """It is skipped; the ledger says so."""
+    REPLACE: Job.Concurrency.ValueType  # 3
+    """The older one is cancelled, then the new one runs."""
+    QUEUE: Job.Concurrency.ValueType  # 4
+    """It waits for its turn; see `max_queued_runs`."""
+
+    class _MissedRunPolicy:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _MissedRunPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Job._MissedRunPolicy.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        MISSED_RUN_POLICY_UNSPECIFIED: Job._MissedRunPolicy.ValueType  # 0
+        """Means EXECUTE_ONE."""
+        IGNORE: Job._MissedRunPolicy.ValueType  # 1
+        """They are skipped; the ledger says so."""
+        EXECUTE_ONE: Job._MissedRunPolicy.ValueType  # 2
+        """The latest one runs, the others are skipped."""
+        EXECUTE_ALL: Job._MissedRunPolicy.ValueType  # 3
+        """All run, oldest first, within the bounds of `catch_up`."""
+
+    class MissedRunPolicy(_MissedRunPolicy, metaclass=_MissedRunPolicyEnumTypeWrapper):
+        """What happens to runs that were noticed too late: more than the grace period (60 s) after their time, because
+        nothing was there to fire them.
+        """
+
+    MISSED_RUN_POLICY_UNSPECIFIED: Job.MissedRunPolicy.ValueType  # 0
+    """Means EXECUTE_ONE."""
+    IGNORE: Job.MissedRunPolicy.ValueType  # 1
+    """They are skipped; the ledger says so."""
+    EXECUTE_ONE: Job.MissedRunPolicy.ValueType  # 2
+    """The latest one runs, the others are skipped."""
+    EXECUTE_ALL: Job.MissedRunPolicy.ValueType  # 3
+    """All run, oldest first, within the bounds of `catch_up`."""
+
+    class _DeliveryGuarantee:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _DeliveryGuaranteeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Job._DeliveryGuarantee.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        DELIVERY_GUARANTEE_UNSPECIFIED: Job._DeliveryGuarantee.ValueType  # 0
+        """Means AT_LEAST_ONCE."""
+        AT_LEAST_ONCE: Job._DeliveryGuarantee.ValueType  # 1
+        """Delivered again when it is not known whether it arrived; the execution id is the same."""
+        AT_MOST_ONCE: Job._DeliveryGuarantee.ValueType  # 2
+        """Never sent twice: LOST when it is not known whether it arrived. Attempts are repeated only when it is certain
+        that nothing was sent.
+        """
+
+    class DeliveryGuarantee(_DeliveryGuarantee, metaclass=_DeliveryGuaranteeEnumTypeWrapper):
+        """What a fault may do to a run."""
+
+    DELIVERY_GUARANTEE_UNSPECIFIED: Job.DeliveryGuarantee.ValueType  # 0
+    """Means AT_LEAST_ONCE."""
+    AT_LEAST_ONCE: Job.DeliveryGuarantee.ValueType  # 1
+    """Delivered again when it is not known whether it arrived; the execution id is the same."""
+    AT_MOST_ONCE: Job.DeliveryGuarantee.ValueType  # 2
+    """Never sent twice: LOST when it is not known whether it arrived. Attempts are repeated only when it is certain
+    that nothing was sent.
+    """
 
     @_typing.final
     class TagsEntry(_message.Message):
@@ -65,6 +157,21 @@ class Job(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     NEXT_RUN_FIELD_NUMBER: _builtins.int
+    DST_POLICY_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    MAX_RUNS_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    ACTIVE_WINDOWS_FIELD_NUMBER: _builtins.int
+    BLACKOUT_WINDOWS_FIELD_NUMBER: _builtins.int
+    CALENDARS_FIELD_NUMBER: _builtins.int
+    MISSED_RUN_POLICY_FIELD_NUMBER: _builtins.int
+    CATCH_UP_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    MAX_QUEUED_RUNS_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    DEPENDENCIES_FIELD_NUMBER: _builtins.int
+    DELIVERY_GUARANTEE_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """Namespace that the job lives in. Empty means `default`. Immutable."""
     id: _builtins.str
@@ -78,8 +185,11 @@ class Job(_message.Message):
     description: _builtins.str
     """Free text, at most 4,096 characters."""
     schedule: _builtins.str
-    """When it runs: cron with 5 fields (`0 9 * * MON-FRI`) or 6 (seconds first), `@hourly`, `@daily`, `@weekly`,
-    `@monthly`, `@yearly`, or `@every 90s` (counted from the job's creation).
+    """When it runs: cron with 5 fields (`0 9 * * MON-FRI`) or 6 (seconds first), with `L`, `W`, `#` and `H`; `@hourly`,
+    `@daily`, `@weekly`, `@monthly`, `@yearly`; `@every 90s` (counted from the job's creation);
+    `@at 2027-01-01T09:00:00`; or an RFC 5545 rule (`RRULE:FREQ=WEEKLY;BYDAY=MO`, with DTSTART, EXDATE and RDATE lines).
+    Empty for a job that runs after others (`dependencies`) or only when asked for: then nothing else about times may
+    be given.
     """
     timezone: _builtins.str
     """IANA time zone that `schedule` is read in, for example `Europe/Berlin`. Empty means UTC."""
@@ -93,6 +203,20 @@ class Job(_message.Message):
     """Changes with each change of the job. Send it back on update or delete to be refused if somebody else changed
     the job in between.
     """
+    max_runs: _builtins.int
+    """Most times that its schedule is followed, runs that were skipped included: 1 to 100,000. Unset means no limit.
+    Counted from its creation, or from the last change of this limit or of its times.
+    """
+    missed_run_policy: Global___Job.MissedRunPolicy.ValueType
+    """What happens to runs that were noticed too late."""
+    concurrency: Global___Job.Concurrency.ValueType
+    """What happens when a run is due while another one is under way."""
+    max_queued_runs: _builtins.int
+    """Most runs that may wait for their turn with QUEUE, at 1 to 1,000; one beyond it is skipped. Default 10."""
+    priority: _builtins.int
+    """Which runs of the namespace go first when there is a crowd: 1 (last) to 9 (first). Default 5."""
+    delivery_guarantee: Global___Job.DeliveryGuarantee.ValueType
+    """What a fault may do to a run."""
     @_builtins.property
     def webhook(self) -> _target_pb2.WebhookTarget:
         """Make an HTTP request."""
@@ -121,6 +245,44 @@ class Job(_message.Message):
     def next_run(self) -> _timestamp_pb2.Timestamp:
         """Next time it fires; unset when it is disabled."""
 
+    @_builtins.property
+    def dst_policy(self) -> _timing_pb2.DstPolicy:
+        """What changes of the clocks do to `schedule`."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """First moment at which it may run, inclusive. Unset means from its creation on."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Moment from which on it runs no more. Unset means never."""
+
+    @_builtins.property
+    def jitter(self) -> _duration_pb2.Duration:
+        """Each run is late by a part of this that depends on the job and the time, and is always the same: up to 24 hours. Never
+        so late that the next run would overtake it.
+        """
+
+    @_builtins.property
+    def active_windows(self) -> _containers.RepeatedCompositeFieldContainer[_timing_pb2.Window]:
+        """It runs only inside one of these. Empty means at any time."""
+
+    @_builtins.property
+    def blackout_windows(self) -> _containers.RepeatedCompositeFieldContainer[_timing_pb2.Window]:
+        """It does not run inside any of these."""
+
+    @_builtins.property
+    def calendars(self) -> _timing_pb2.CalendarRule:
+        """On which days it may run."""
+
+    @_builtins.property
+    def catch_up(self) -> _run_rules_pb2.CatchUp:
+        """Bounds for making up for them."""
+
+    @_builtins.property
+    def dependencies(self) -> _run_rules_pb2.Dependencies:
+        """Jobs that it runs after. Not together with `schedule`."""
+
     def __init__(
         self,
         *,
@@ -142,17 +304,44 @@ class Job(_message.Message):
         version: _builtins.int = ...,
         etag: _builtins.str = ...,
         next_run: _timestamp_pb2.Timestamp | None = ...,
+        dst_policy: _timing_pb2.DstPolicy | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        max_runs: _builtins.int | None = ...,
+        jitter: _duration_pb2.Duration | None = ...,
+        active_windows: _abc.Iterable[_timing_pb2.Window] | None = ...,
+        blackout_windows: _abc.Iterable[_timing_pb2.Window] | None = ...,
+        calendars: _timing_pb2.CalendarRule | None = ...,
+        missed_run_policy: Global___Job.MissedRunPolicy.ValueType = ...,
+        catch_up: _run_rules_pb2.CatchUp | None = ...,
+        concurrency: Global___Job.Concurrency.ValueType = ...,
+        max_queued_runs: _builtins.int | None = ...,
+        priority: _builtins.int | None = ...,
+        dependencies: _run_rules_pb2.Dependencies | None = ...,
+        delivery_guarantee: Global___Job.DeliveryGuarantee.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "created_at", b"created_at", "enabled", b"enabled", "next_run", b"next_run", "retry_policy", b"retry_policy", "target", b"target", "timeout", b"timeout", "updated_at", b"updated_at", "webhook", b"webhook"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_max_queued_runs", b"_max_queued_runs", "_max_runs", b"_max_runs", "_priority", b"_priority", "calendars", b"calendars", "catch_up", b"catch_up", "created_at", b"created_at", "dependencies", b"dependencies", "dst_policy", b"dst_policy", "enabled", b"enabled", "end_time", b"end_time", "jitter", b"jitter", "max_queued_runs", b"max_queued_runs", "max_runs", b"max_runs", "next_run", b"next_run", "priority", b"priority", "retry_policy", b"retry_policy", "start_time", b"start_time", "target", b"target", "timeout", b"timeout", "updated_at", b"updated_at", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "created_at", b"created_at", "description", b"description", "enabled", b"enabled", "etag", b"etag", "id", b"id", "name", b"name", "namespace", b"namespace", "next_run", b"next_run", "retry_policy", b"retry_policy", "schedule", b"schedule", "tags", b"tags", "target", b"target", "timeout", b"timeout", "timezone", b"timezone", "uid", b"uid", "updated_at", b"updated_at", "updated_by", b"updated_by", "version", b"version", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_max_queued_runs", b"_max_queued_runs", "_max_runs", b"_max_runs", "_priority", b"_priority", "active_windows", b"active_windows", "blackout_windows", b"blackout_windows", "calendars", b"calendars", "catch_up", b"catch_up", "concurrency", b"concurrency", "created_at", b"created_at", "delivery_guarantee", b"delivery_guarantee", "dependencies", b"dependencies", "description", b"description", "dst_policy", b"dst_policy", "enabled", b"enabled", "end_time", b"end_time", "etag", b"etag", "id", b"id", "jitter", b"jitter", "max_queued_runs", b"max_queued_runs", "max_runs", b"max_runs", "missed_run_policy", b"missed_run_policy", "name", b"name", "namespace", b"namespace", "next_run", b"next_run", "priority", b"priority", "retry_policy", b"retry_policy", "schedule", b"schedule", "start_time", b"start_time", "tags", b"tags", "target", b"target", "timeout", b"timeout", "timezone", b"timezone", "uid", b"uid", "updated_at", b"updated_at", "updated_by", b"updated_by", "version", b"version", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
+    _WhichOneofReturnType__max_queued_runs: _TypeAlias = _typing.Literal["max_queued_runs"]  # noqa: Y015
+    _WhichOneofArgType__max_queued_runs: _TypeAlias = _typing.Literal["_max_queued_runs", b"_max_queued_runs"]  # noqa: Y015
+    _WhichOneofReturnType__max_runs: _TypeAlias = _typing.Literal["max_runs"]  # noqa: Y015
+    _WhichOneofArgType__max_runs: _TypeAlias = _typing.Literal["_max_runs", b"_max_runs"]  # noqa: Y015
+    _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
+    _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
     _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["webhook"]  # noqa: Y015
     _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__enabled) -> _WhichOneofReturnType__enabled | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_queued_runs) -> _WhichOneofReturnType__max_queued_runs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_runs) -> _WhichOneofReturnType__max_runs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
 

@@ -154,12 +154,15 @@ class ReplaceJobRequest(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     JOB_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """Namespace of the job. Empty means `default`."""
     id: _builtins.str
     """Id of the job."""
     validate_only: _builtins.bool
     """Check only: answer as if replaced, and change nothing."""
+    comment: _builtins.str
+    """Why, for the list of versions: at most 500 characters."""
     @_builtins.property
     def job(self) -> _job_pb2.Job:
         """The whole new job. `namespace` and `id` in it are empty or the same as above."""
@@ -171,10 +174,11 @@ class ReplaceJobRequest(_message.Message):
         id: _builtins.str = ...,
         job: _job_pb2.Job | None = ...,
         validate_only: _builtins.bool = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "job", b"job", "namespace", b"namespace", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "id", b"id", "job", b"job", "namespace", b"namespace", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -191,12 +195,15 @@ class UpdateJobRequest(_message.Message):
     JOB_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """Namespace of the job. Empty means `default`."""
     id: _builtins.str
     """Id of the job."""
     validate_only: _builtins.bool
     """Check only: answer as if changed, and change nothing."""
+    comment: _builtins.str
+    """Why, for the list of versions: at most 500 characters."""
     @_builtins.property
     def job(self) -> _job_pb2.Job:
         """New values of the fields to change."""
@@ -215,10 +222,11 @@ class UpdateJobRequest(_message.Message):
         job: _job_pb2.Job | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         validate_only: _builtins.bool = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "job", b"job", "namespace", b"namespace", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "id", b"id", "job", b"job", "namespace", b"namespace", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -285,22 +293,26 @@ class TriggerJobRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """Namespace of the job. Empty means `default`."""
     id: _builtins.str
     """Id of the job."""
     request_id: _builtins.str
     """Makes the call idempotent for 24 h: at most 128 characters, unique per wish."""
+    concurrency: _job_pb2.Job.Concurrency.ValueType
+    """What happens when another run is under way. Unset means the job's own rule."""
     def __init__(
         self,
         *,
         namespace: _builtins.str = ...,
         id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        concurrency: _job_pb2.Job.Concurrency.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "namespace", b"namespace", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "id", b"id", "namespace", b"namespace", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -314,19 +326,23 @@ class EnableJobRequest(_message.Message):
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
+    CATCH_UP_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """Namespace of the job. Empty means `default`."""
     id: _builtins.str
     """Id of the job."""
+    catch_up: _builtins.bool
+    """Make up for what it missed while it was disabled, as its `missed_run_policy` and `catch_up` say."""
     def __init__(
         self,
         *,
         namespace: _builtins.str = ...,
         id: _builtins.str = ...,
+        catch_up: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "namespace", b"namespace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catch_up", b"catch_up", "id", b"id", "namespace", b"namespace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -125,6 +125,7 @@ class JobServiceServicer:
 
     def DeleteJob(self, request, context):
         """Deletes a job. Its executions stay in history until they age out. Runs that already started finish.
+        FAILED_PRECONDITION when other jobs depend on it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,7 +140,7 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EnableJob(self, request, context):
-        """Lets a job fire from now on. Idempotent. What it missed while disabled is not made up for.
+        """Lets a job fire from now on. Idempotent. What it missed while disabled is not made up for, unless asked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

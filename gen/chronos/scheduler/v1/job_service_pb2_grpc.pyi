@@ -46,13 +46,15 @@ class JobServiceStub:
     UpdateJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobRequest, _job_pb2.Job]
     """Changes some fields of a job. ABORTED when `job.etag` is stale."""
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]
-    """Deletes a job. Its executions stay in history until they age out. Runs that already started finish."""
+    """Deletes a job. Its executions stay in history until they age out. Runs that already started finish.
+    FAILED_PRECONDITION when other jobs depend on it.
+    """
     TriggerJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.TriggerJobRequest, _execution_pb2.Execution]
     """Runs a job now, also a disabled one. Answers at once with the execution; it is durable by then.
     Repeating a `request_id` within 24 h answers the same execution.
     """
     EnableJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.EnableJobRequest, _job_pb2.Job]
-    """Lets a job fire from now on. Idempotent. What it missed while disabled is not made up for."""
+    """Lets a job fire from now on. Idempotent. What it missed while disabled is not made up for, unless asked."""
     DisableJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DisableJobRequest, _job_pb2.Job]
     """Keeps a job from firing. Idempotent."""
 
@@ -72,13 +74,15 @@ class JobServiceAsyncStub(JobServiceStub):
     UpdateJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Changes some fields of a job. ABORTED when `job.etag` is stale."""
     DeleteJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]  # type: ignore[assignment]
-    """Deletes a job. Its executions stay in history until they age out. Runs that already started finish."""
+    """Deletes a job. Its executions stay in history until they age out. Runs that already started finish.
+    FAILED_PRECONDITION when other jobs depend on it.
+    """
     TriggerJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.TriggerJobRequest, _execution_pb2.Execution]  # type: ignore[assignment]
     """Runs a job now, also a disabled one. Answers at once with the execution; it is durable by then.
     Repeating a `request_id` within 24 h answers the same execution.
     """
     EnableJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.EnableJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Lets a job fire from now on. Idempotent. What it missed while disabled is not made up for."""
+    """Lets a job fire from now on. Idempotent. What it missed while disabled is not made up for, unless asked."""
     DisableJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DisableJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Keeps a job from firing. Idempotent."""
 
@@ -131,7 +135,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.DeleteJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.DeleteJobResponse, _abc.Awaitable[_job_service_pb2.DeleteJobResponse]]:
-        """Deletes a job. Its executions stay in history until they age out. Runs that already started finish."""
+        """Deletes a job. Its executions stay in history until they age out. Runs that already started finish.
+        FAILED_PRECONDITION when other jobs depend on it.
+        """
 
     @_abc_1.abstractmethod
     def TriggerJob(
@@ -149,7 +155,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.EnableJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Lets a job fire from now on. Idempotent. What it missed while disabled is not made up for."""
+        """Lets a job fire from now on. Idempotent. What it missed while disabled is not made up for, unless asked."""
 
     @_abc_1.abstractmethod
     def DisableJob(

@@ -22,19 +22,30 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from chronos.history.v1 import execution_pb2 as chronos_dot_history_dot_v1_dot_execution__pb2
 from chronos.scheduler.v1 import job_pb2 as chronos_dot_scheduler_dot_v1_dot_job__pb2
+from chronos.scheduler.v1 import job_version_service_pb2 as chronos_dot_scheduler_dot_v1_dot_job__version__service__pb2
+from chronos.scheduler.v1 import target_pb2 as chronos_dot_scheduler_dot_v1_dot_target__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%chronos/scheduler/v1/stored_job.proto\x12\x14\x63hronos.scheduler.v1\x1a\x1e\x63hronos/scheduler/v1/job.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"y\n\tStoredJob\x12&\n\x03job\x18\x01 \x01(\x0b\x32\x19.chronos.scheduler.v1.Job\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\x98\x01\n\rStoredTrigger\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12\x0f\n\x07job_uid\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x06 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%chronos/scheduler/v1/stored_job.proto\x12\x14\x63hronos.scheduler.v1\x1a\"chronos/history/v1/execution.proto\x1a\x1e\x63hronos/scheduler/v1/job.proto\x1a.chronos/scheduler/v1/job_version_service.proto\x1a!chronos/scheduler/v1/target.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\x02\n\tStoredJob\x12&\n\x03job\x18\x01 \x01(\x0b\x32\x19.chronos.scheduler.v1.Job\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12/\n\x0b\x63ounts_from\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64isabled_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x06\x63hange\x18\x06 \x01(\x0e\x32\'.chronos.scheduler.v1.JobVersion.Change\x12\x0f\n\x07\x63omment\x18\x07 \x01(\t\x12\x16\n\x0erolled_back_to\x18\x08 \x01(\x05\"\xe2\x03\n\rStoredTrigger\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12\x0f\n\x07job_uid\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\x12\x32\n\x05\x63\x61use\x18\x07 \x01(\x0e\x32#.chronos.history.v1.Execution.Cause\x12\r\n\x05\x61\x63tor\x18\x08 \x01(\t\x12:\n\x0b\x63oncurrency\x18\t \x01(\x0e\x32%.chronos.scheduler.v1.Job.Concurrency\x12\x11\n\treplay_of\x18\n \x01(\t\x12\x34\n\x07webhook\x18\x0b \x01(\x0b\x32#.chronos.scheduler.v1.WebhookTarget\x12\x14\n\x0cskip_retries\x18\x0c \x01(\x08\x12\x1c\n\x14parent_execution_ids\x18\r \x03(\t\x12\x13\n\x0bskip_reason\x18\x0e \x01(\t\x12\x37\n\tskip_code\x18\x0f \x01(\x0e\x32$.chronos.history.v1.Execution.Reason\"\x90\x01\n\x0cStoredCancel\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"}\n\x0eStoredFollowUp\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12\x32\n\x0escheduled_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xee\x01\n\x0cStoredSignal\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x11\n\tparent_id\x18\x03 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x04 \x01(\t\x12\x34\n\x06status\x18\x05 \x01(\x0e\x32$.chronos.history.v1.Execution.Status\x12\x32\n\x0escheduled_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x88\x01\n\x0bStoredRound\x12\x33\n\x07signals\x18\x01 \x03(\x0b\x32\".chronos.scheduler.v1.StoredSignal\x12\x17\n\x0f\x64\x65\x63ided_without\x18\x02 \x03(\t\x12\x1a\n\x12seen_execution_ids\x18\x03 \x03(\t\x12\x0f\n\x07job_uid\x18\x04 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chronos.scheduler.v1.stored_job_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STOREDJOB']._serialized_start=128
-  _globals['_STOREDJOB']._serialized_end=249
-  _globals['_STOREDTRIGGER']._serialized_start=252
-  _globals['_STOREDTRIGGER']._serialized_end=404
+  _globals['_STOREDJOB']._serialized_start=248
+  _globals['_STOREDJOB']._serialized_end=565
+  _globals['_STOREDTRIGGER']._serialized_start=568
+  _globals['_STOREDTRIGGER']._serialized_end=1050
+  _globals['_STOREDCANCEL']._serialized_start=1053
+  _globals['_STOREDCANCEL']._serialized_end=1197
+  _globals['_STOREDFOLLOWUP']._serialized_start=1199
+  _globals['_STOREDFOLLOWUP']._serialized_end=1324
+  _globals['_STOREDSIGNAL']._serialized_start=1327
+  _globals['_STOREDSIGNAL']._serialized_end=1565
+  _globals['_STOREDROUND']._serialized_start=1568
+  _globals['_STOREDROUND']._serialized_end=1704
 # @@protoc_insertion_point(module_scope)

@@ -3,10 +3,15 @@
 isort:skip_file
 """
 
+from chronos.history.v1 import execution_pb2 as _execution_pb2
 from chronos.scheduler.v1 import job_pb2 as _job_pb2
+from chronos.scheduler.v1 import job_version_service_pb2 as _job_version_service_pb2
+from chronos.scheduler.v1 import target_pb2 as _target_pb2
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -27,8 +32,19 @@ class StoredJob(_message.Message):
     JOB_FIELD_NUMBER: _builtins.int
     EFFECTIVE_AT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    COUNTS_FROM_FIELD_NUMBER: _builtins.int
+    DISABLED_AT_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    ROLLED_BACK_TO_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Request that created the job, to answer its repetition."""
+    change: _job_version_service_pb2.JobVersion.Change.ValueType
+    """How this version came about."""
+    comment: _builtins.str
+    """What its author wrote about it."""
+    rolled_back_to: _builtins.int
+    """Version that this one repeats, after a rollback; else 0."""
     @_builtins.property
     def job(self) -> _job_pb2.Job:
         """The job, secrets included, `etag` and `next_run` empty: the key's mod revision is the etag."""
@@ -37,16 +53,29 @@ class StoredJob(_message.Message):
     def effective_at(self) -> _timestamp_pb2.Timestamp:
         """Occurrences count only after this moment: when the job was created, enabled or given another schedule."""
 
+    @_builtins.property
+    def counts_from(self) -> _timestamp_pb2.Timestamp:
+        """`max_runs` counts occurrences after this moment: when the job was created, or its limit or its times were changed."""
+
+    @_builtins.property
+    def disabled_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when it has been disabled; unset while it is enabled. The version that enables it keeps it."""
+
     def __init__(
         self,
         *,
         job: _job_pb2.Job | None = ...,
         effective_at: _timestamp_pb2.Timestamp | None = ...,
         request_id: _builtins.str = ...,
+        counts_from: _timestamp_pb2.Timestamp | None = ...,
+        disabled_at: _timestamp_pb2.Timestamp | None = ...,
+        change: _job_version_service_pb2.JobVersion.Change.ValueType = ...,
+        comment: _builtins.str = ...,
+        rolled_back_to: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "job", b"job"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts_from", b"counts_from", "disabled_at", b"disabled_at", "effective_at", b"effective_at", "job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "job", b"job", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "comment", b"comment", "counts_from", b"counts_from", "disabled_at", b"disabled_at", "effective_at", b"effective_at", "job", b"job", "request_id", b"request_id", "rolled_back_to", b"rolled_back_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -64,6 +93,15 @@ class StoredTrigger(_message.Message):
     JOB_UID_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    REPLAY_OF_FIELD_NUMBER: _builtins.int
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    SKIP_RETRIES_FIELD_NUMBER: _builtins.int
+    PARENT_EXECUTION_IDS_FIELD_NUMBER: _builtins.int
+    SKIP_REASON_FIELD_NUMBER: _builtins.int
+    SKIP_CODE_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Execution that was promised."""
     namespace: _builtins.str
@@ -74,9 +112,31 @@ class StoredTrigger(_message.Message):
     """Identity of the job that was asked for; a later job of the same id does not answer for it."""
     traceparent: _builtins.str
     """W3C trace context of the call that asked."""
+    cause: _execution_pb2.Execution.Cause.ValueType
+    """What asked for it; unset means MANUAL."""
+    actor: _builtins.str
+    """Who asked for it: id of an API key."""
+    concurrency: _job_pb2.Job.Concurrency.ValueType
+    """What happens when another run is under way. Unset means the job's own rule."""
+    replay_of: _builtins.str
+    """Execution that it repeats."""
+    skip_retries: _builtins.bool
+    """Makes one attempt only."""
+    skip_reason: _builtins.str
+    """Set when it is not to run, but only to be explained in the ledger."""
+    skip_code: _execution_pb2.Execution.Reason.ValueType
+    """The same for programs."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it was asked for; the execution's scheduled time."""
+
+    @_builtins.property
+    def webhook(self) -> _target_pb2.WebhookTarget:
+        """Request to make instead of the job's, taken literally: a replay."""
+
+    @_builtins.property
+    def parent_execution_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Executions that it follows: of the jobs that its job depends on."""
 
     def __init__(
         self,
@@ -87,11 +147,196 @@ class StoredTrigger(_message.Message):
         job_uid: _builtins.str = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
         traceparent: _builtins.str = ...,
+        cause: _execution_pb2.Execution.Cause.ValueType = ...,
+        actor: _builtins.str = ...,
+        concurrency: _job_pb2.Job.Concurrency.ValueType = ...,
+        replay_of: _builtins.str = ...,
+        webhook: _target_pb2.WebhookTarget | None = ...,
+        skip_retries: _builtins.bool = ...,
+        parent_execution_ids: _abc.Iterable[_builtins.str] | None = ...,
+        skip_reason: _builtins.str = ...,
+        skip_code: _execution_pb2.Execution.Reason.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "job_id", b"job_id", "job_uid", b"job_uid", "namespace", b"namespace", "time", b"time", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "concurrency", b"concurrency", "execution_id", b"execution_id", "job_id", b"job_id", "job_uid", b"job_uid", "namespace", b"namespace", "parent_execution_ids", b"parent_execution_ids", "replay_of", b"replay_of", "skip_code", b"skip_code", "skip_reason", b"skip_reason", "skip_retries", b"skip_retries", "time", b"time", "traceparent", b"traceparent", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StoredTrigger: _TypeAlias = StoredTrigger  # noqa: Y015
+
+@_typing.final
+class StoredCancel(_message.Message):
+    """The wish to stop an execution, kept at `/chronos/v1/triggers/{shard}/{execution}/cancel` until it has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    """Execution to stop."""
+    namespace: _builtins.str
+    """Namespace of the job."""
+    job_id: _builtins.str
+    """Id of the job."""
+    reason: _builtins.str
+    """Why."""
+    actor: _builtins.str
+    """Who asked for it: id of an API key."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked for."""
+
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "execution_id", b"execution_id", "job_id", b"job_id", "namespace", b"namespace", "reason", b"reason", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredCancel: _TypeAlias = StoredCancel  # noqa: Y015
+
+@_typing.final
+class StoredFollowUp(_message.Message):
+    """A run whose end other jobs wait for, kept at `/chronos/v1/triggers/{shard}/{execution}/followup` from its firing until
+    they have been told.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    SCHEDULED_TIME_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    """The run."""
+    namespace: _builtins.str
+    """Namespace of its job."""
+    job_id: _builtins.str
+    """Id of its job."""
+    @_builtins.property
+    def scheduled_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was due."""
+
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        scheduled_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scheduled_time", b"scheduled_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "job_id", b"job_id", "namespace", b"namespace", "scheduled_time", b"scheduled_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredFollowUp: _TypeAlias = StoredFollowUp  # noqa: Y015
+
+@_typing.final
+class StoredSignal(_message.Message):
+    """The news that a job's run has ended, for one job that depends on it; kept at
+    `/chronos/v1/triggers/{shard}/{execution}/signal/{dependant}` until that job's owner has taken it in.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    PARENT_ID_FIELD_NUMBER: _builtins.int
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    SCHEDULED_TIME_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """Namespace of both jobs."""
+    job_id: _builtins.str
+    """Id of the job that waits."""
+    parent_id: _builtins.str
+    """Id of the job that it depends on."""
+    execution_id: _builtins.str
+    """The run that ended."""
+    status: _execution_pb2.Execution.Status.ValueType
+    """How it ended."""
+    @_builtins.property
+    def scheduled_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was due."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended."""
+
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        parent_id: _builtins.str = ...,
+        execution_id: _builtins.str = ...,
+        status: _execution_pb2.Execution.Status.ValueType = ...,
+        scheduled_time: _timestamp_pb2.Timestamp | None = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scheduled_time", b"scheduled_time", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "job_id", b"job_id", "namespace", b"namespace", "parent_id", b"parent_id", "scheduled_time", b"scheduled_time", "status", b"status", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredSignal: _TypeAlias = StoredSignal  # noqa: Y015
+
+@_typing.final
+class StoredRound(_message.Message):
+    """What a job has heard of the jobs that it depends on, kept at `/chronos/v1/rounds/{shard}/{namespace}/{job}`. A round
+    takes the oldest unused end of each of them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNALS_FIELD_NUMBER: _builtins.int
+    DECIDED_WITHOUT_FIELD_NUMBER: _builtins.int
+    SEEN_EXECUTION_IDS_FIELD_NUMBER: _builtins.int
+    JOB_UID_FIELD_NUMBER: _builtins.int
+    job_uid: _builtins.str
+    """Identity of the job."""
+    @_builtins.property
+    def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredSignal]:
+        """Signals of the present round and, behind those, of rounds to come; the oldest first."""
+
+    @_builtins.property
+    def decided_without(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Jobs whose end the present round does not need any more, because it was decided without them."""
+
+    @_builtins.property
+    def seen_execution_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The last executions taken in, to know a signal that comes twice."""
+
+    def __init__(
+        self,
+        *,
+        signals: _abc.Iterable[Global___StoredSignal] | None = ...,
+        decided_without: _abc.Iterable[_builtins.str] | None = ...,
+        seen_execution_ids: _abc.Iterable[_builtins.str] | None = ...,
+        job_uid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_without", b"decided_without", "job_uid", b"job_uid", "seen_execution_ids", b"seen_execution_ids", "signals", b"signals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredRound: _TypeAlias = StoredRound  # noqa: Y015

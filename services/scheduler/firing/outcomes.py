@@ -5,9 +5,9 @@ from chronos.history.v1 import execution_pb2
 from libs.clock import Clock
 from services.scheduler.convert import CAUSES
 from services.scheduler.domain.occurrence import Cause, Run
-from services.scheduler.notes import Notes, describe
-from services.scheduler.owned import OwnedShards
-from services.scheduler.triggers import Settler
+from services.scheduler.firing.notes import Notes, describe
+from services.scheduler.firing.owned import OwnedShards
+from services.scheduler.firing.settler import Settler
 
 DELETED = "the run was interrupted, and its job was deleted before it could be handed out again"
 

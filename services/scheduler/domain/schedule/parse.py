@@ -5,7 +5,6 @@ day-of-week combine with OR when both are restricted; a fixed time that daylight
 gap, one that it repeats runs once.
 """
 
-from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
@@ -13,6 +12,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from cronsim import CronSim, CronSimError
 
 from libs.durations import parse_duration
+from services.scheduler.domain.schedule.errors import ScheduleError
+from services.scheduler.domain.schedule.sequence import Schedule
 
 SHORTEST_INTERVAL = timedelta(seconds=1)
 LONGEST_INTERVAL = timedelta(days=366)
@@ -34,18 +35,6 @@ ALLOWED = {
     "month": "1-12 or JAN-DEC",
     "day-of-week": "0-7 or SUN-SAT, 5L (last Friday), MON#1 (first Monday)",
 }
-
-
-class ScheduleError(ValueError):
-    """An expression or a zone that means nothing; the text says how to write it."""
-
-
-class Schedule(ABC):
-    """A rising sequence of moments."""
-
-    @abstractmethod
-    def next_after(self, moment: datetime) -> datetime | None:
-        """The first occurrence later than `moment` (aware), in UTC; None when there is none any more."""
 
 
 class CronSchedule(Schedule):

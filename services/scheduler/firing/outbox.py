@@ -10,7 +10,7 @@ from chronos.dispatcher.v1 import delivery_service_pb2 as delivery
 from libs.log import get_logger
 from services.scheduler import metrics
 from services.scheduler.domain.occurrence import Run
-from services.scheduler.owned import OwnedShards
+from services.scheduler.firing.owned import OwnedShards
 from services.scheduler.ports import DispatcherLink
 
 BATCH = 500

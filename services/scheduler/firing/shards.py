@@ -14,14 +14,14 @@ from libs.log import get_logger
 from services.scheduler import convert, metrics
 from services.scheduler.domain.identity import EPOCH, microseconds, moment_of
 from services.scheduler.domain.occurrence import FiringJob
-from services.scheduler.domain.schedule import ScheduleError
+from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.domain.timeline import Timeline
-from services.scheduler.notes import Notes, describe
-from services.scheduler.outbox import Outbox
-from services.scheduler.owned import OwnedShard, OwnedShards
+from services.scheduler.firing.notes import Notes, describe
+from services.scheduler.firing.outbox import Outbox
+from services.scheduler.firing.owned import OwnedShard, OwnedShards
+from services.scheduler.firing.settler import Settler
+from services.scheduler.firing.watermarks import Watermarks
 from services.scheduler.ports import Dispatchers, JobStore, Ledger, Sealed, ShardChange, ShardStore
-from services.scheduler.triggers import Settler
-from services.scheduler.watermarks import Watermarks
 
 Execution = execution_pb2.Execution
 LINKS_DEADLINE = timedelta(seconds=2)

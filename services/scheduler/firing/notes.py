@@ -13,7 +13,7 @@ from libs.log import get_logger
 from services.scheduler.domain.identity import execution_id, moment_of
 from services.scheduler.domain.missed import Missed
 from services.scheduler.domain.occurrence import FiringJob
-from services.scheduler.owned import OwnedShard
+from services.scheduler.firing.owned import OwnedShard
 from services.scheduler.ports import Ledger, Note
 
 PAUSE = timedelta(milliseconds=50)

@@ -8,10 +8,10 @@ from services.scheduler.domain.identity import execution_id, microseconds, momen
 from services.scheduler.domain.missed import resolve_missed
 from services.scheduler.domain.occurrence import Cause, Run
 from services.scheduler.domain.timeline import Entry, Timeline
-from services.scheduler.notes import Notes
-from services.scheduler.outbox import Outbox
-from services.scheduler.owned import OwnedShard, OwnedShards
-from services.scheduler.tracing import firing_traceparent
+from services.scheduler.firing.notes import Notes
+from services.scheduler.firing.outbox import Outbox
+from services.scheduler.firing.owned import OwnedShard, OwnedShards
+from services.scheduler.firing.tracing import firing_traceparent
 
 LONGEST_NAP = timedelta(milliseconds=20)
 # What falls due within one such span goes out in one message; a job that is alone is not held up.

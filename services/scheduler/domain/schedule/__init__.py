@@ -1,0 +1,1 @@
+"""When something runs: pure functions from a moment to the next one."""

@@ -1,0 +1,1 @@
+"""The RPC edge of the scheduler: a module for each proto service."""
