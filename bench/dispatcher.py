@@ -34,12 +34,13 @@ from services.dispatcher.adapters.http import HttpSender
 from services.dispatcher.adapters.ledger import GrpcLedger
 from services.dispatcher.app import make_clients
 from services.dispatcher.dispatch import Dispatch
-from services.dispatcher.servicer import DeliveryServicer
+from services.dispatcher.servicer.deliveries import DeliveryServicer
 from services.dispatcher.settings import DispatcherSettings
 from tests.deliveries import TRACEPARENT, make_job
 
 BATCH = 500
 TOKEN = "bench"
+DEFINITION_ID = b"the definition.."
 Event = delivery_pb2.DeliveryEvent
 
 
@@ -66,6 +67,9 @@ class AckingLedger(ledger_grpc.LedgerServiceServicer):
 
     async def SealShard(self, request: Any, context: Any) -> ledger_pb2.SealShardResponse:
         return ledger_pb2.SealShardResponse()
+
+    async def FindExecutions(self, request: Any, context: Any) -> ledger_pb2.FindExecutionsResponse:
+        return ledger_pb2.FindExecutionsResponse()
 
 
 def percentiles(values: list[float]) -> dict[str, float]:
@@ -96,7 +100,9 @@ async def serve_dispatcher(pipe: Connection, ledger: str) -> None:
         longest_response_bytes=settings.longest_response_bytes,
     )
     records = GrpcLedger(lambda: [ledger], lambda address: open_channel(address, mesh_token=TOKEN), dice)
-    dispatch = Dispatch(settings, sender=sender, ledger=records, clock=clock, dice=dice, user_agent="Chronos/bench")
+    dispatch = Dispatch(
+        settings, sender=sender, ledger=records, clock=clock, dice=dice, user_agent="Chronos/bench", instance="bench"
+    )
     servicer = DeliveryServicer(
         dispatch.streams, dispatch.intake, clock, interval=settings.event_interval, has_room=lambda: dispatch.has_room
     )
@@ -150,8 +156,9 @@ async def drive(address: str, url: str, seconds: float, rate: int) -> dict[str, 
         now = datetime.now(UTC)
         for _ in range(count):
             delivery = request.deliveries.add(
-                execution_id=str(uuid.uuid4()), job=job, cause=1, delivery=1, shard=1, epoch=1, traceparent=TRACEPARENT
-            )
+                execution_id=str(uuid.uuid4()), job=job, cause=1, delivery=1, shard=1, epoch=1, traceparent=TRACEPARENT,
+                definition_id=DEFINITION_ID,
+            )  # fmt: skip
             delivery.scheduled_time.FromDatetime(now)
         return request
 

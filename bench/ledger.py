@@ -1,6 +1,7 @@
 """How many records a second history takes through its stream; client and server are processes of their own.
 
-`python -m bench.ledger [--records N] [--streams N] [--batch N] [--sync full|normal] [--jobs N]`
+`python -m bench.ledger [--records N] [--streams N] [--batch N] [--sync full|normal] [--jobs N]
+[--two-records] [--claims]`
 """
 
 import argparse
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 from chronos.history.v1 import ledger_service_pb2
-from chronos.history.v1.execution_pb2 import Execution
+from chronos.history.v1.execution_pb2 import Execution, Request
 from chronos.history.v1.ledger_service_pb2_grpc import LedgerServiceStub
 
 from libs.clock import SystemClock
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 TICKS = os.sysconf("SC_CLK_TCK")
 MOST_IN_FLIGHT = 8
+REQUEST = Request(method="POST", url="https://example.com/hook", headers={"A": "b"}, body='{"run": "{{.ExecutionID}}"}')
 
 
 def main() -> None:
@@ -43,6 +45,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1_000)
     parser.add_argument("--sync", default="full")
     parser.add_argument("--two-records", action="store_true", help="a start and an end for each execution")
+    parser.add_argument("--claims", action="store_true", help="with --two-records: each start is a claim")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
@@ -67,7 +70,7 @@ async def serve(folder: Path, sync: str) -> None:
 
 async def drive(arguments: argparse.Namespace, address: str, pid: int) -> None:
     share = arguments.records // arguments.streams
-    plans = [prepare(share, arguments.batch, arguments.jobs, arguments.two_records) for _ in range(arguments.streams)]
+    plans = [prepare(share, arguments) for _ in range(arguments.streams)]
     before, begun = cpu(pid), time.perf_counter()
     latencies: list[float] = []
     async with contextlib.AsyncExitStack() as stack:
@@ -81,9 +84,9 @@ async def drive(arguments: argparse.Namespace, address: str, pid: int) -> None:
     latencies.sort()
     print(
         f"{count / seconds:,.0f} records/s ({count:,} in {seconds:.1f} s, {arguments.streams} streams, batches of "
-        f"{arguments.batch}, sync {arguments.sync}); server CPU {whole / seconds:.0%} of a core, its event loop "
-        f"{loop / seconds:.0%} = {loop / count * 1e6:.1f} us a record; acknowledged after p50 "
-        f"{latencies[len(latencies) // 2] * 1000:.1f} ms, p99 {latencies[int(len(latencies) * 0.99)] * 1000:.1f} ms"
+        f"{arguments.batch}, sync {arguments.sync}); server CPU {whole / seconds:.0%} of a core = "
+        f"{whole / count * 1e6:.1f} us a record, of which its event loop {loop / count * 1e6:.1f} us; "
+        f"acknowledged after p50 {latencies[len(latencies) // 2] * 1000:.1f} ms, p99 {latencies[int(len(latencies) * 0.99)] * 1000:.1f} ms"
     )
 
 
@@ -104,15 +107,20 @@ async def send(
         room.release()
 
 
-def prepare(count: int, size: int, jobs: int, two_records: bool) -> list[ledger_service_pb2.RecordRequest]:
+def prepare(count: int, arguments: argparse.Namespace) -> list[ledger_service_pb2.RecordRequest]:
+    size, jobs, two_records = arguments.batch, arguments.jobs, arguments.two_records
     now_us = time.time_ns() // 1000
     rows = [record(now_us + i * 50, i % jobs) for i in range(count // (2 if two_records else 1))]
+    for row in rows[:jobs]:
+        row.definition.CopyFrom(ledger_service_pb2.Definition(request=REQUEST, job=b"x" * 500))
     requests: list[ledger_service_pb2.RecordRequest] = []
     for start in range(0, len(rows), size):
         for is_end in (False, True) if two_records else (True,):
             request = ledger_service_pb2.RecordRequest(batch=len(requests) + 1, records=rows[start : start + size])
             for row in request.records:
                 row.execution.status = Execution.SUCCESS if is_end else Execution.RUNNING
+                row.is_claim = arguments.claims and not is_end
+                row.claimant = "dispatcher-1" if row.is_claim else ""
             requests.append(request)
     return requests
 
@@ -132,12 +140,14 @@ def record(us: int, job: int) -> ledger_service_pb2.ExecutionRecord:
         response="ok",
         delivery=1,
         trace_id=raw.hex(),
+        dispatcher="dispatcher-1",
     )
     attempt = execution.attempts.add(number=1, status_code=200)
     for moment in (execution.scheduled_time, execution.started_at, execution.completed_at, attempt.started_at):
         moment.FromMicroseconds(us)
     attempt.duration.FromTimedelta(timedelta(milliseconds=3))
-    return ledger_service_pb2.ExecutionRecord(execution=execution, shard=job % 64, epoch=1)
+    definition_id = uuid.UUID(int=job).bytes
+    return ledger_service_pb2.ExecutionRecord(execution=execution, shard=job % 64, epoch=1, definition_id=definition_id)
 
 
 def cpu(pid: int) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from libs.contract import RateClass
 # Where the services listen in Kubernetes, each behind a headless Service so that DNS gives every replica.
 GRPC_PORT = 9000
 HTTP_PORT = 9001
-IN_KUBERNETES = {name: [f"chronos-{name}:{GRPC_PORT}"] for name in ("scheduler", "history", "gateway")}
+IN_KUBERNETES = {name: [f"chronos-{name}:{GRPC_PORT}"] for name in ("scheduler", "history", "gateway", "dispatcher")}
 
 
 def parser() -> argparse.ArgumentParser:

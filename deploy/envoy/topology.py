@@ -50,7 +50,8 @@ DEFAULT_ADDRESS_LIMIT = RateLimit(per_second=5000, burst=10000)
 class EdgeTopology:
     """Where everything is, and the edge's bounds. Addresses are `host:port`, `[::1]:port` for IPv6.
 
-    `services` gives the gRPC addresses of each Chronos service that has public RPCs: scheduler, history, gateway.
+    `services` gives the gRPC addresses of each Chronos service that has public RPCs: scheduler, dispatcher, history,
+    gateway.
     `is_dns` reads the hosts as DNS names, each of which may stand for many replicas (a headless service).
     """
 

@@ -17,15 +17,22 @@ logger = get_logger()
 
 
 class Mirror(Generic[T]):
-    """The values under a prefix by the last part of their keys, kept up to date by `run`.
+    """The values under a prefix by the last part of their keys (or `name_of` them), kept up to date by `run`.
 
     While etcd is away they stay as they were. A value that cannot be read is left out, with a line in the log.
     """
 
-    def __init__(self, client: Etcd, prefix: bytes, decode: Callable[[bytes], T]) -> None:
+    def __init__(
+        self,
+        client: Etcd,
+        prefix: bytes,
+        decode: Callable[[bytes], T],
+        name_of: Callable[[bytes], str] = keys.last_part,
+    ) -> None:
         self._client = client
         self._prefix = prefix
         self._decode = decode
+        self._name_of = name_of
         self._values: dict[str, T] = {}
         self._signal = Signal()
 
@@ -55,7 +62,7 @@ class Mirror(Generic[T]):
 
     def _learn(self, items: tuple[KeyValue, ...] | tuple[Event, ...]) -> None:
         for item in items:
-            name = keys.last_part(item.key)
+            name = self._name_of(item.key)
             self._values.pop(name, None)
             if isinstance(item, Event) and item.is_delete:
                 continue

@@ -6,21 +6,27 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
-from chronos.dispatcher.v1 import delivery_service_pb2
+from chronos.dispatcher.v1 import circuit_breaker_service_pb2, delivery_service_pb2
+from chronos.dispatcher.v1.circuit_breaker_service_pb2_grpc import add_CircuitBreakerServiceServicer_to_server
 from chronos.dispatcher.v1.delivery_service_pb2_grpc import add_DeliveryServiceServicer_to_server
 
 from libs.clock import Clock
-from libs.mesh import open_node
+from libs.mesh import Node, open_node
 from libs.process import App
 from services.dispatcher.adapters.checked_clients import CheckedClients
+from services.dispatcher.adapters.etcd_breakers import BreakerNotices, EtcdBreakerBoard
 from services.dispatcher.adapters.http import Clients, HttpSender, SharedClient, client_builder
 from services.dispatcher.adapters.ledger import GrpcLedger
+from services.dispatcher.breakers import Breakers
+from services.dispatcher.convert_breakers import write_breaker
 from services.dispatcher.dispatch import Dispatch
 from services.dispatcher.domain.addresses import AddressPolicy, parse_networks
-from services.dispatcher.servicer import DeliveryServicer
+from services.dispatcher.servicer.breakers import BreakerServicer
+from services.dispatcher.servicer.deliveries import DeliveryServicer
 from services.dispatcher.settings import DispatcherSettings
 
-SERVICE = delivery_service_pb2.DESCRIPTOR.services_by_name["DeliveryService"].full_name
+DELIVERIES = delivery_service_pb2.DESCRIPTOR.services_by_name["DeliveryService"].full_name
+BREAKERS = circuit_breaker_service_pb2.DESCRIPTOR.services_by_name["CircuitBreakerService"].full_name
 STOP_GRACE = timedelta(seconds=1)
 
 
@@ -42,6 +48,7 @@ async def open_app(settings: DispatcherSettings) -> AsyncIterator[App]:
             clock=node.clock,
             dice=dice,
             user_agent=f"Chronos/{node.member.version}",
+            instance=node.member.instance,
         )
         dispatch.measure()
         servicer = DeliveryServicer(
@@ -51,18 +58,36 @@ async def open_app(settings: DispatcherSettings) -> AsyncIterator[App]:
             interval=settings.event_interval,
             has_room=lambda: dispatch.has_room,
         )
-        server = node.server([(add_DeliveryServiceServicer_to_server, servicer, SERVICE)])
+        board = EtcdBreakerBoard(node.etcd)
+        notices = breaker_notices(node, dispatch.breakers)
+        server = node.server([
+            (add_DeliveryServiceServicer_to_server, servicer, DELIVERIES),
+            (add_CircuitBreakerServiceServicer_to_server, BreakerServicer(board), BREAKERS),
+        ])  # fmt: skip
 
         async def drain() -> None:
             await node.membership.withdraw()
             await dispatch.drain()
             await server.drain(STOP_GRACE)
 
-        loops = {**node.loops, **dispatch.loops, "histories": histories.run, "streams": servicer.run}
+        loops = {
+            **node.loops, **dispatch.loops, "histories": histories.run, "streams": servicer.run,
+            "breaker board": board.run, "breaker notices": notices.run,
+        }  # fmt: skip
         try:
             yield App(start=lambda: node.start(server), loops=loops, drain=drain)
         finally:
             await sender.close()
+
+
+def breaker_notices(node: Node, breakers: Breakers) -> BreakerNotices:
+    """Shows this replica's breakers to all."""
+
+    def own() -> dict[str, bytes]:
+        replica = node.member.replica
+        return {one.host: write_breaker(one, replica).SerializeToString() for one in breakers.tripped}
+
+    return BreakerNotices(node.etcd, node.lease, node.member.instance, node.clock, own=own, changed=breakers.changed)
 
 
 def make_clients(settings: DispatcherSettings, clock: Clock) -> Clients:

@@ -1,35 +1,61 @@
-"""One attempt: the request built, traced and sent."""
+"""One attempt: the request built, traced, sent and judged."""
 
 import random
 
 from libs import telemetry
-from services.dispatcher.deliveries import Held
+from services.dispatcher.breakers import Breakers
 from services.dispatcher.domain import trace
-from services.dispatcher.domain.outcome import Answer, Failure, FailureKind
+from services.dispatcher.domain.breaker import Pass, Sign
+from services.dispatcher.domain.outcome import Answer, Failure, FailureKind, Verdict, judge, sign_of
 from services.dispatcher.domain.request import Facts, Request, RequestPlan
+from services.dispatcher.held import Held
 from services.dispatcher.ports import Sender
 
 SPAN = "deliver webhook"
 
 
 class Attempts:
-    """Makes attempts. The receiver sees a span of its own under the firing's trace."""
+    """Makes attempts, but to no host that is left alone for a while.
 
-    def __init__(self, sender: Sender, dice: random.Random) -> None:
+    The receiver sees a span of its own under the firing's trace.
+    """
+
+    def __init__(self, sender: Sender, breakers: Breakers, dice: random.Random) -> None:
         self._sender = sender
+        self._breakers = breakers
         self._dice = dice
 
-    async def make(self, held: Held) -> Answer | Failure:
+    async def make(self, held: Held) -> Verdict:
         """Makes the attempt that has just begun."""
-        delivery = held.delivery
-        if delivery.plan.request is None:
-            return Failure(kind=FailureKind.INVALID, error=delivery.plan.error)
-        if telemetry.is_exporting() and trace.is_sampled(delivery.traceparent):
-            return await self._make_traced(held, delivery.plan.request)
-        context = trace.child(delivery.traceparent, held.id, self._dice.getrandbits)
-        return await self._sender.send(_request(held, delivery.plan.request, context))
+        plan = held.delivery.plan
+        request = plan.request
+        if request is None:
+            return judge(Failure(kind=FailureKind.INVALID, error=plan.error), plan.success_codes)
+        how = self._breakers.admit(request.endpoint)
+        if isinstance(how, Failure):
+            return judge(how, plan.success_codes)
+        held.passing = how
+        sign, error = Sign.NONE, ""
+        try:
+            result = await self._send(held, request)
+            verdict = judge(result, plan.success_codes)
+            sign, error = sign_of(result, verdict), verdict.error
+            return verdict
+        finally:
+            self._breakers.learn(request.endpoint, held.passing, sign, error)
 
-    async def _make_traced(self, held: Held, plan: RequestPlan) -> Answer | Failure:
+    def abandon(self, held: Held) -> None:
+        """Nobody waits for the end of this attempt any more: if it is a probe, another one may go out."""
+        self._breakers.learn(held.delivery.plan.endpoint, held.passing, Sign.NONE, "")
+        held.passing = Pass.PLAIN
+
+    async def _send(self, held: Held, plan: RequestPlan) -> Answer | Failure:
+        if telemetry.is_exporting() and trace.is_sampled(held.delivery.traceparent):
+            return await self._send_traced(held, plan)
+        context = trace.child(held.delivery.traceparent, held.id, self._dice.getrandbits)
+        return await self._sender.send(_request(held, plan, context))
+
+    async def _send_traced(self, held: Held, plan: RequestPlan) -> Answer | Failure:
         attributes: dict[str, str | int] = {
             "http.request.method": plan.method,
             "chronos.job.id": held.delivery.plan.job_id,

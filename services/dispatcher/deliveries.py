@@ -2,69 +2,15 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
 from services.dispatcher import metrics
 from services.dispatcher.domain.event import Event, EventKind
-from services.dispatcher.domain.execution import Attempt, Delivery, Progress, resume
+from services.dispatcher.domain.execution import Attempt, Delivery, resume
+from services.dispatcher.held import LIVE, Held, Stage
 from services.dispatcher.lanes import Lanes
 from services.dispatcher.recent import RecentlyFinished
 from services.dispatcher.streams import Outbox
-
-
-class Stage(StrEnum):
-    """Where a held execution is."""
-
-    QUEUED = "queued"
-    SENDING = "sending"
-    WAITING = "waiting"
-    ENDED = "ended"
-    RETURNED = "returned"
-    DROPPED = "dropped"
-
-
-LIVE = frozenset({Stage.QUEUED, Stage.SENDING, Stage.WAITING})
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class Held:
-    """An execution that is held here. The only thing in the dispatcher that changes in place.
-
-    `listener` hears what becomes of it; `creditor` is owed the credit that it used, until its first attempt ended.
-    """
-
-    delivery: Delivery
-    progress: Progress
-    listener: Outbox
-    creditor: Outbox | None
-    stage: Stage = Stage.QUEUED
-    is_recorded: bool = False
-    is_adopted: bool = False
-    is_stale: bool = False
-
-    @property
-    def id(self) -> str:
-        """The execution's id."""
-        return self.delivery.execution_id
-
-    def tell(self, kind: EventKind) -> None:
-        """Lets the listener know."""
-        is_returned, is_finished = kind is EventKind.RETURNED, kind is EventKind.FINISHED
-        self.listener.tell(
-            Event(
-                execution_id=self.id,
-                kind=kind,
-                status=self.progress.status if is_finished else None,
-                attempts=self.progress.attempts if is_returned else (),
-            )
-        )
-
-    def give_credit_back(self) -> None:
-        """Pays the credit back, once."""
-        if self.creditor is not None:
-            self.creditor.owe(1)
-            self.creditor = None
 
 
 class Deliveries:
@@ -88,10 +34,13 @@ class Deliveries:
         """Executions that wait for their turn to be sent."""
         return len(self._lanes)
 
-    @property
-    def in_flight(self) -> list[Held]:
-        """Executions whose request is under way."""
-        return [held for held in self._held.values() if held.stage is Stage.SENDING]
+    def at(self, *stages: Stage) -> list[Held]:
+        """Executions that are at one of these stages. Looks at every one that is held."""
+        return [held for held in self._held.values() if held.stage in stages]
+
+    def find(self, execution_id: str) -> Held | None:
+        """An execution that is held."""
+        return self._held.get(execution_id)
 
     def accept(self, delivery: Delivery, attempts: tuple[Attempt, ...], outbox: Outbox) -> Held | None:
         """Takes an execution, yet to be queued; None when there is nothing to do for it.
@@ -126,16 +75,23 @@ class Deliveries:
                 outbox.tell(Event(execution_id=identity, kind=EventKind.UNKNOWN))
 
     def requeue(self, held: Held) -> None:
-        """Puts an execution at the end of the queue for its endpoint."""
+        """Puts an execution at the end of the queue of its endpoint, namespace and priority."""
         held.stage = Stage.QUEUED
-        self._lanes.push(held.delivery.plan.endpoint, held)
+        plan = held.delivery.plan
+        self._lanes.push(plan.endpoint, plan.namespace, plan.priority, held)
         self.arrived.set()
+
+    def unqueue(self, held: Held) -> None:
+        """Takes an execution out of the queue, to which it does not come back."""
+        plan = held.delivery.plan
+        self._lanes.remove(plan.endpoint, plan.namespace, plan.priority, held)
 
     def take(self) -> Held | None:
         """The next execution to send, to be followed by `taken`; None when there is none that may go now."""
         while (held := self._lanes.pop()) is not None:
             if held.stage is Stage.QUEUED:
                 held.stage = Stage.SENDING
+                held.give_claim_back()
                 return held
             self.taken(held)
         return None
@@ -160,12 +116,17 @@ class Deliveries:
     def refused(self, held: Held, *, epoch: int, is_final: bool) -> bool:
         """The ledger took nothing of a record of it, since that epoch is over: somebody else owns its shard now.
 
-        Nothing more is sent for it, unless the new owner has adopted it or handed it over again since. Returns whether
-        it is to be recorded once more, under the epoch that it has now.
+        Nothing more is sent for it, unless the new owner has adopted it or handed it over again since, or the ledger
+        has promised that nobody else begins it. Returns whether it is to be recorded once more, under the epoch that
+        it has now.
         """
         if epoch != held.delivery.epoch:
             return True
-        if not is_final and (held.is_adopted or held.stage not in LIVE):
+        if held.stage is Stage.CLAIMING and held.is_adopted:
+            # The new owner relies on us, but has to hand it over itself: only under its epoch can it be claimed.
+            self.give_back(held)
+            return False
+        if not is_final and (held.is_adopted or held.is_claimed or held.stage not in LIVE):
             return False
         metrics.STALE.inc()
         held.tell(EventKind.STALE)
@@ -174,6 +135,13 @@ class Deliveries:
         else:
             self.drop(held)
         return False
+
+    def claimed_elsewhere(self, held: Held) -> None:
+        """The ledger has a start of it by somebody else, or its end."""
+        if held.stage is Stage.CLAIMING:
+            metrics.CLAIM_REFUSED.inc()
+            held.tell(EventKind.CLAIMED)
+            self.drop(held)
 
     def drop(self, held: Held) -> None:
         """Forgets an execution that somebody else takes care of."""
@@ -201,5 +169,6 @@ class Deliveries:
     def _let_go(self, held: Held, stage: Stage) -> None:
         held.stage = stage
         held.give_credit_back()
+        held.give_claim_back()
         if self._held.get(held.id) is held:
             del self._held[held.id]

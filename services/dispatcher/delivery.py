@@ -8,14 +8,17 @@ from libs.clock import Clock
 from libs.log import get_logger
 from services.dispatcher import metrics
 from services.dispatcher.attempts import Attempts
-from services.dispatcher.deliveries import Deliveries, Held, Stage
+from services.dispatcher.deliveries import Deliveries
 from services.dispatcher.domain.backoff import retry_after
 from services.dispatcher.domain.execution import begin_attempt, end_attempt
 from services.dispatcher.domain.outcome import Failure, FailureKind, Verdict, judge
+from services.dispatcher.held import Held, Stage
 from services.dispatcher.recorder import Recorder
 from services.dispatcher.retries import Retries
 
-INTERNAL = Failure(kind=FailureKind.INTERNAL, error="internal error in the dispatcher; its log has the details")
+INTERNAL = judge(
+    Failure(kind=FailureKind.INTERNAL, error="internal error in the dispatcher; its log has the details"), frozenset()
+)
 
 
 class DeliveryLoop:
@@ -60,18 +63,35 @@ class DeliveryLoop:
                     self._busy += 1
                     workers.create_task(self._work())
 
+    def abandon(self, held: Held) -> None:
+        """Goes on without the answer to the request of an execution that has ended meanwhile.
+
+        HTTP has no way to take a request back, and the client none to hang up while it waits for the answer. So the
+        request takes up nobody's turn any more, but keeps its place at its endpoint until it is over: however often
+        executions are cancelled, an endpoint that hangs has no more than its share of connections.
+        """
+        self._attempts.abandon(held)
+        self._busy -= 1
+        self._deliveries.arrived.set()
+
     async def _work(self) -> None:
+        has_turn = True
         try:
-            while (held := self._deliveries.take()) is not None:
+            while has_turn and (held := self._deliveries.take()) is not None:
                 try:
                     await self._deliver(held)
                 except Exception as error:  # noqa: BLE001 - one delivery must never end the loop
                     self._log.error("delivery failed unexpectedly", execution_id=held.id, exc_info=error)
                     self._give_up(held)
                 finally:
+                    has_turn = not held.is_broken_off
                     self._deliveries.taken(held)
         finally:
-            self._busy -= 1
+            if has_turn:
+                self._busy -= 1
+            else:
+                # Its turn went to another worker when it was abandoned; its place at the endpoint is free only now.
+                self._deliveries.arrived.set()
 
     async def _deliver(self, held: Held) -> None:
         now, start = self._clock.now(), self._clock.monotonic()
@@ -80,14 +100,13 @@ class DeliveryLoop:
             metrics.LATENESS.observe(max(0.0, (now - held.delivery.scheduled_time).total_seconds()))
         self._recorder.put(held)
         try:
-            result = await self._attempts.make(held)
+            verdict = await self._attempts.make(held)
         except Exception as error:  # noqa: BLE001 - the next attempt may do better
             self._log.error("attempt failed unexpectedly", execution_id=held.id, exc_info=error)
-            result = INTERNAL
+            verdict = INTERNAL
         seconds = self._clock.monotonic() - start
         metrics.ATTEMPT_SECONDS.observe(seconds)
         if held.stage is Stage.SENDING:
-            verdict = judge(result, held.delivery.plan.success_codes)
             self._conclude(held, verdict, timedelta(seconds=seconds))
 
     def _conclude(self, held: Held, verdict: Verdict, duration: timedelta) -> None:
@@ -108,17 +127,20 @@ class DeliveryLoop:
 
     def _give_up(self, held: Held) -> None:
         if held.stage is Stage.SENDING:
-            held.progress = end_attempt(held.progress, judge(INTERNAL, frozenset()), duration=timedelta(0), wait=None)
+            held.progress = end_attempt(held.progress, INTERNAL, duration=timedelta(0), wait=None)
             held.stage = Stage.ENDED
             self._recorder.put(held)
             held.give_credit_back()
 
     def _wait(self, held: Held, verdict: Verdict) -> timedelta | None:
         """The wait before the next attempt; None when there is none."""
-        policy, made = held.delivery.plan.retry_policy, held.progress.begun_count
-        if not verdict.is_retryable or made >= policy.max_attempts:
+        plan, made = held.delivery.plan, held.progress.begun_count
+        if not verdict.is_retryable or made >= plan.retry_policy.max_attempts:
             return None
-        wait = policy.wait(made, self._dice.random)
+        if plan.is_at_most_once and not verdict.is_unsent:
+            return None
+        # The back-off comes on top of the wait for a probe, so that not all who wait for it come at once.
+        wait = verdict.wait + plan.retry_policy.wait(made, self._dice.random)
         if verdict.retry_after:
             asked = retry_after(verdict.retry_after, now=self._clock.now(), longest=self._max_retry_after)
             wait = max(wait, asked)

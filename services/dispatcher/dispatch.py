@@ -7,10 +7,16 @@ from functools import partial
 from libs.clock import Clock
 from services.dispatcher import metrics
 from services.dispatcher.attempts import Attempts
-from services.dispatcher.convert import read_plan, write_record
+from services.dispatcher.breakers import Breakers
+from services.dispatcher.cancelling import Cancelling
+from services.dispatcher.claims import Claims
+from services.dispatcher.convert_plans import read_plan
+from services.dispatcher.convert_records import write_record
 from services.dispatcher.deliveries import Deliveries
 from services.dispatcher.delivery import DeliveryLoop
+from services.dispatcher.domain.breaker import Rules
 from services.dispatcher.draining import Draining
+from services.dispatcher.endings import Endings
 from services.dispatcher.intake import Intake
 from services.dispatcher.lanes import Lanes
 from services.dispatcher.plans import Plans
@@ -34,33 +40,59 @@ class Dispatch:
         clock: Clock,
         dice: random.Random,
         user_agent: str,
+        instance: str,
     ) -> None:
         self._settings = settings
         recent = RecentlyFinished(clock, limit=settings.remember_finished, span=settings.remember_finished_for)
         self.streams = Streams(settings.credit_per_stream)
         self.deliveries = Deliveries(recent, Lanes(settings.max_in_flight_per_endpoint))
-        self.retries = Retries(self.deliveries.requeue, clock)
-        self.recorder = Recorder(ledger, self.deliveries, write_record, clock, _recorder_limits(settings))
+        self.claims = Claims(
+            self.deliveries,
+            Lanes(settings.max_claims_per_endpoint),
+            record=lambda held: self.recorder.put(held),
+            cancel=lambda held: self._cancelling.cancel_claimed(held),
+        )
+        self.retries = Retries(self.claims.enqueue, clock)
+        write = partial(write_record, claimant=instance)
+        self.recorder = Recorder(ledger, self.deliveries, self.claims, write, clock, _recorder_limits(settings))
+        self.breakers = Breakers(
+            _breaker_rules(settings), clock, limit=settings.max_breakers, memory=settings.breaker_memory
+        )
         self.delivery_loop = DeliveryLoop(
             self.deliveries,
             self.retries,
             self.recorder,
-            Attempts(sender, dice),
+            Attempts(sender, self.breakers, dice),
             clock,
             dice,
             max_in_flight=settings.max_in_flight,
             max_retry_after=settings.max_retry_after,
         )
-        plans = Plans(partial(read_plan, user_agent=user_agent), most_bytes=settings.max_plan_bytes)
-        self.intake = Intake(self.deliveries, self.retries, plans, clock)
+        endings = Endings(self.recorder, self.delivery_loop.abandon, clock)
+        self._cancelling = Cancelling(self.deliveries, self.claims, endings)
+        compile_plan = partial(read_plan, user_agent=user_agent, dispatcher=settings.replica)
+        plans = Plans(compile_plan, most_bytes=settings.max_plan_bytes)
+        self.intake = Intake(self.deliveries, self.claims, self._cancelling, self.retries, plans, clock)
         self._draining = Draining(
-            self.deliveries, self.retries, self.recorder, self.streams, clock, timeout=settings.drain_timeout
+            self.deliveries,
+            self.claims,
+            self.retries,
+            self.recorder,
+            endings,
+            self.streams,
+            clock,
+            timeout=settings.drain_timeout,
         )
 
     @property
     def loops(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """What must run."""
-        return {"deliveries": self.delivery_loop.run, "retries": self.retries.run, "recorder": self.recorder.run}
+        return {
+            "deliveries": self.delivery_loop.run,
+            "retries": self.retries.run,
+            "recorder": self.recorder.run,
+            "breakers": self.breakers.run,
+        }
 
     @property
     def has_room(self) -> bool:
@@ -68,7 +100,7 @@ class Dispatch:
         return (
             self.recorder.has_room
             and len(self.retries) < self._settings.max_waiting_retries
-            and self.deliveries.queued_count < self._settings.max_queued
+            and self.deliveries.queued_count + len(self.claims) < self._settings.max_queued
         )
 
     async def drain(self) -> None:
@@ -82,8 +114,17 @@ class Dispatch:
         metrics.QUEUED.set_function(lambda: self.deliveries.queued_count)
         metrics.WAITING.set_function(lambda: len(self.retries))
         metrics.RECORDS.set_function(lambda: self.recorder.backlog)
+        metrics.BREAKERS.set_function(lambda: len(self.breakers.tripped))
         metrics.STREAMS.set_function(lambda: self.streams.count)
         metrics.CREDIT.set_function(lambda: self.streams.outstanding_credit)
+
+
+def _breaker_rules(settings: DispatcherSettings) -> Rules:
+    return Rules(
+        failures=settings.breaker_failures,
+        open_seconds=settings.breaker_open.total_seconds(),
+        successes=settings.breaker_successes,
+    )
 
 
 def _recorder_limits(settings: DispatcherSettings) -> RecorderLimits:

@@ -7,6 +7,8 @@ from chronos.dispatcher.v1 import delivery_service_pb2 as delivery_pb2
 from libs.clock import Clock
 from libs.log import get_logger
 from services.dispatcher import convert
+from services.dispatcher.cancelling import Cancelling
+from services.dispatcher.claims import Claims
 from services.dispatcher.deliveries import Deliveries
 from services.dispatcher.plans import Plans
 from services.dispatcher.retries import Retries
@@ -16,8 +18,18 @@ from services.dispatcher.streams import Outbox
 class Intake:
     """Queues deliveries. One whose last attempt said when to try again waits until then, whoever made that attempt."""
 
-    def __init__(self, deliveries: Deliveries, retries: Retries, plans: Plans, clock: Clock) -> None:
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        claims: Claims,
+        cancelling: Cancelling,
+        retries: Retries,
+        plans: Plans,
+        clock: Clock,
+    ) -> None:
         self._deliveries = deliveries
+        self._claims = claims
+        self._cancelling = cancelling
         self._retries = retries
         self._plans = plans
         self._clock = clock
@@ -33,9 +45,11 @@ class Intake:
                 self._log.error("delivery not understood", execution_id=message.execution_id, exc_info=error)
                 outbox.owe(1)
         self._deliveries.adopt(request.adopt_execution_ids, outbox)
+        for cancellation in request.cancellations:
+            self._cancelling.cancel(cancellation.execution_id, convert.read_ending(cancellation))
 
     def _take_delivery(self, message: delivery_pb2.Delivery, outbox: Outbox) -> None:
-        delivery = convert.read_delivery(message, self._plans.find(message.job))
+        delivery = convert.read_delivery(message, self._plans.find(message))
         held = self._deliveries.accept(delivery, convert.read_attempts(message.attempts), outbox)
         if held is None:
             return
@@ -46,4 +60,4 @@ class Intake:
             held.give_credit_back()
             self._retries.add(held, wait)
         else:
-            self._deliveries.requeue(held)
+            self._claims.enqueue(held)

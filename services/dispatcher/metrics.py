@@ -11,11 +11,18 @@ FINISHED: dict[Status, Counter] = {
     status: _FINISHED.labels(status.value) for status in Status if status is not Status.RUNNING
 }
 STALE = Counter("chronos_dispatcher_stale", "Executions given up because another scheduler owns their shard.")
+CLAIM_REFUSED = Counter(
+    "chronos_dispatcher_claim_refused", "Executions not begun because somebody else has begun them."
+)
 RETURNED = Counter("chronos_dispatcher_returned", "Executions given back to their scheduler unfinished.")
 _ATTEMPTS = Counter("chronos_dispatcher_attempt", "Attempts that ended.", ["outcome"])
 SUCCEEDED = _ATTEMPTS.labels("success")
 TO_BE_RETRIED = _ATTEMPTS.labels("retry")
 GIVEN_UP = _ATTEMPTS.labels("failed")
+BROKEN_OFF = _ATTEMPTS.labels("broken_off")
+NOT_SENT = Counter("chronos_dispatcher_attempt_not_sent", "Attempts not sent because a circuit breaker was open.")
+BREAKER_OPENED = Counter("chronos_dispatcher_breaker_opened", "Times that a circuit breaker opened.")
+BREAKERS = Gauge("chronos_dispatcher_breakers", "Circuit breakers that are not closed.")
 ATTEMPT_SECONDS = Histogram(
     "chronos_dispatcher_attempt_seconds",
     "Time that an attempt took.",

@@ -1,10 +1,11 @@
 """What the use cases need from outside."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from chronos.dispatcher.v1 import circuit_breaker_service_pb2
 from chronos.history.v1 import ledger_service_pb2
 
 from services.dispatcher.domain.outcome import Answer, Failure
@@ -23,10 +24,11 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledgement:
-    """A batch is durable, but for what was refused because its epoch is over."""
+    """A batch is durable, but for what was refused: its epoch is over, or somebody else has claimed it."""
 
     batch: int
     stale_execution_ids: frozenset[str] = frozenset()
+    claimed_execution_ids: frozenset[str] = frozenset()
 
 
 class LedgerStream(Protocol):
@@ -44,3 +46,10 @@ class Ledger(Protocol):
 
     def open(self) -> AbstractAsyncContextManager[LedgerStream]:
         """A new stream to any live history. Raises Unavailable when there is none."""
+
+
+class BreakerBoard(Protocol):
+    """The circuit breakers of all dispatchers."""
+
+    def breakers(self) -> Sequence[circuit_breaker_service_pb2.CircuitBreaker]:
+        """Those that are not closed, as last heard of, in no order."""

@@ -12,7 +12,8 @@ from chronos.history.v1 import ledger_service_pb2
 from libs.clock import Clock
 from libs.faults import Unavailable
 from libs.log import get_logger
-from services.dispatcher.deliveries import Held, Stage
+from services.dispatcher.definitions import ToldDefinitions
+from services.dispatcher.held import Held, Stage
 from services.dispatcher.ports import Acknowledgement, Ledger, LedgerStream
 
 MOST_BATCH_BYTES = 2 * 1024 * 1024
@@ -34,6 +35,16 @@ class Watcher(Protocol):
         """That epoch is over. Answers whether to record the execution again."""
 
 
+class Claimant(Protocol):
+    """Who is told what the ledger made of a claim."""
+
+    def granted(self, held: Held) -> None:
+        """Nobody else may begin the execution."""
+
+    def refused(self, held: Held) -> None:
+        """Somebody else has begun it, or it has ended."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecorderLimits:
     """How records are gathered and how many may be on their way."""
@@ -52,6 +63,7 @@ class _Sent:
     held: Held
     epoch: int
     is_final: bool
+    is_claim: bool
 
 
 class Recorder:
@@ -65,12 +77,15 @@ class Recorder:
         self,
         ledger: Ledger,
         watcher: Watcher,
+        claimant: Claimant,
         write_record: Callable[[Held, ledger_service_pb2.ExecutionRecord], None],
         clock: Clock,
         limits: RecorderLimits,
     ) -> None:
         self._ledger = ledger
         self._watcher = watcher
+        self._claimant = claimant
+        self._told = ToldDefinitions()
         self._write_record = write_record
         self._clock = clock
         self._limits = limits
@@ -104,6 +119,7 @@ class Recorder:
         while True:
             try:
                 async with self._ledger.open() as stream:
+                    self._told = ToldDefinitions()
                     self._log.info("ledger connected", records_waiting=len(self._pending))
                     await self._converse(stream)
             except* Unavailable as group:
@@ -153,8 +169,10 @@ class Recorder:
                 continue
             record = batch.records.add()
             self._write_record(held, record)
+            self._told.tell(held.delivery.plan, record)
             size += record.ByteSize()
-            sent.append(_Sent(held, held.delivery.epoch, held.stage is Stage.ENDED))
+            stage = held.stage
+            sent.append(_Sent(held, held.delivery.epoch, stage is Stage.ENDED, stage is Stage.CLAIMING))
         if sent:
             self._batch += 1
             self._sent[self._batch] = sent
@@ -164,14 +182,20 @@ class Recorder:
     def _settle(self, acknowledgement: Acknowledgement) -> None:
         batch = self._sent.pop(acknowledgement.batch, [])
         self._sent_count -= len(batch)
-        stale = acknowledgement.stale_execution_ids
+        stale, claimed = acknowledgement.stale_execution_ids, acknowledgement.claimed_execution_ids
         for sent in batch:
-            if sent.held.id in stale:
+            if sent.is_claim and sent.held.id in claimed:
+                self._told.forget(sent.held.delivery.plan)
+                self._claimant.refused(sent.held)
+            elif sent.held.id in stale:
+                self._told.forget(sent.held.delivery.plan)
                 if self._watcher.refused(sent.held, epoch=sent.epoch, is_final=sent.is_final):
                     self._queue(sent.held)
                     continue
             elif sent.is_final:
                 self._watcher.finished(sent.held)
+            elif sent.is_claim:
+                self._claimant.granted(sent.held)
             else:
                 self._watcher.recorded(sent.held)
             if sent.is_final:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from libs.clock import Clock
-from services.dispatcher.deliveries import Held, Stage
+from services.dispatcher.held import Held, Stage
 
 TICK = timedelta(milliseconds=10)
+TICKS_PER_SWEEP = 1_000
 
 
 class Retries:
@@ -39,13 +40,22 @@ class Retries:
 
     async def run(self) -> None:
         """Requeues what is due, until cancelled. Late by at most one tick."""
+        ticks = 0
         while True:
             now = self._clock.monotonic()
             while self._heap and self._heap[0][0] <= now:
                 _, _, held = heapq.heappop(self._heap)
                 if held.stage is Stage.WAITING:
                     self._requeue(held)
+            ticks += 1
+            if ticks % TICKS_PER_SWEEP == 0:
+                self._sweep()
             if not self._heap:
                 self._added.clear()
                 await self._added.wait()
             await self._clock.sleep(TICK)
+
+    def _sweep(self) -> None:
+        """Lets go of what was cancelled or dropped meanwhile: it may be due in a day only."""
+        self._heap = [entry for entry in self._heap if entry[2].stage is Stage.WAITING]
+        heapq.heapify(self._heap)

@@ -49,6 +49,19 @@ class DispatcherSettings(ServiceSettings):
     """Names whose connections are kept. Each takes about 100 KB. No effect where private addresses are allowed."""
     ca_file: str = ""
     """PEM file with authorities to trust for https, beside those of the system."""
+    max_claims_per_endpoint: int = Field(default=256, ge=1, le=65_536)
+    """Most executions to one host and port that are claimed (AT_MOST_ONCE) and not yet begun: if this process is lost,
+    they are."""
+    breaker_failures: int = Field(default=5, ge=0, le=1_000)
+    """Failures in a row after which a host is left alone for a while; 0 switches that off."""
+    breaker_open: timedelta = Field(default=timedelta(seconds=30), gt=timedelta(0), le=timedelta(hours=1))
+    """How long, before a probe shows whether it is well again."""
+    breaker_successes: int = Field(default=2, ge=1, le=100)
+    """Successful probes in a row after which all requests go out again."""
+    max_breakers: int = Field(default=10_000, ge=1)
+    """Hosts with failures that are remembered."""
+    breaker_memory: timedelta = Field(default=timedelta(minutes=10), ge=timedelta(minutes=1))
+    """How long a host is remembered as failing after the time of its next probe, when no job calls it any more."""
     max_plan_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
     """Memory for jobs in the form in which they are delivered; those used least recently go first."""
     remember_finished: int = Field(default=100_000, ge=0)

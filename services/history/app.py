@@ -67,8 +67,9 @@ def wire(settings: HistorySettings, ledger: Ledger, archive: Archive, clock: Clo
         buffer=settings.watch_buffer,
     )
     recording = Recording(ledger, Room(settings.max_pending_records), health, feed.wake)
-    inner = LedgerServicer(recording, clock, max_response_bytes=settings.max_response_bytes)
-    outer = ExecutionServicer(Executions(archive), feed)
+    executions = Executions(archive)
+    inner = LedgerServicer(recording, executions, clock, max_response_bytes=settings.max_response_bytes)
+    outer = ExecutionServicer(executions, feed)
     return History(
         services=(
             (add_ExecutionServiceServicer_to_server, outer, EXECUTION_SERVICE),

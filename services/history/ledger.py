@@ -1,13 +1,13 @@
 """Taking batches of records, and sealing shards."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
 from libs.faults import Unavailable
 from services.history import metrics
-from services.history.domain.records import Record
+from services.history.domain.records import Batch, Refused
 from services.history.ports import Ledger, Seal
 from services.history.room import Room
 from services.history.write_health import WriteHealth
@@ -16,25 +16,25 @@ MOST_UNACKNOWLEDGED = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Records that are acknowledged together. `number` is the sender's."""
+class Numbered:
+    """A batch, with the number that its sender gave it."""
 
     number: int
-    records: Sequence[Record]
+    batch: Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledgement:
-    """A batch is durable, but for the stale records in it."""
+    """A batch is durable, but for what was refused of it."""
 
     number: int
-    stale_ids: frozenset[bytes]
+    refused: Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Taken:
     number: int
-    stale_ids: asyncio.Future[frozenset[bytes]]
+    refused: asyncio.Future[Refused]
 
 
 class Recording:
@@ -48,7 +48,7 @@ class Recording:
         self._on_recorded = on_recorded
 
     async def record(
-        self, batches: AsyncIterator[Batch], acknowledge: Callable[[Acknowledgement], Awaitable[None]]
+        self, batches: AsyncIterator[Numbered], acknowledge: Callable[[Acknowledgement], Awaitable[None]]
     ) -> None:
         """Takes one sender's batches until they end, and acknowledges each in order once it is durable.
 
@@ -58,9 +58,9 @@ class Recording:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._take(batches, taken))
-                while (batch := await taken.get()) is not None:
-                    stale_ids = await asyncio.shield(batch.stale_ids)
-                    await acknowledge(Acknowledgement(number=batch.number, stale_ids=stale_ids))
+                while (next_taken := await taken.get()) is not None:
+                    refused = await asyncio.shield(next_taken.refused)
+                    await acknowledge(Acknowledgement(number=next_taken.number, refused=refused))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from errors
 
@@ -74,24 +74,25 @@ class Recording:
         self._health.worked()
         return seal
 
-    async def _take(self, batches: AsyncIterator[Batch], taken: "asyncio.Queue[_Taken | None]") -> None:
-        async for batch in batches:
+    async def _take(self, batches: AsyncIterator[Numbered], taken: "asyncio.Queue[_Taken | None]") -> None:
+        async for numbered in batches:
+            batch = numbered.batch
             await self._room.enter(len(batch.records))
             metrics.PENDING.set(self._room.used)
-            stale_ids = self._ledger.take(batch.records)
-            stale_ids.add_done_callback(partial(self._on_done, batch.records))
-            await taken.put(_Taken(number=batch.number, stale_ids=stale_ids))
+            refused = self._ledger.take(batch)
+            refused.add_done_callback(partial(self._on_done, batch))
+            await taken.put(_Taken(number=numbered.number, refused=refused))
         await taken.put(None)
 
-    def _on_done(self, records: Sequence[Record], stale_ids: asyncio.Future[frozenset[bytes]]) -> None:
-        self._room.leave(len(records))
+    def _on_done(self, batch: Batch, refused: asyncio.Future[Refused]) -> None:
+        self._room.leave(len(batch.records))
         metrics.PENDING.set(self._room.used)
-        if stale_ids.cancelled():
+        if refused.cancelled():
             return
-        fault = stale_ids.exception()
+        fault = refused.exception()
         if isinstance(fault, Unavailable):
             self._health.failed(fault)
         elif fault is None:
-            metrics.count_durable(records, len(stale_ids.result()))
+            metrics.count_durable(batch.records, refused.result())
             self._health.worked()
             self._on_recorded()

@@ -6,15 +6,17 @@ from operator import attrgetter
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.history.domain.records import Record, Status
+from services.history.domain.records import Record, Refused, Status
 
 _RECORDS = Counter("chronos_history_record", "Records that became durable, by the status that they told.", ["status"])
 _BY_STATUS = {int(status): _RECORDS.labels(status.name.lower()) for status in Status}
 STALE = Counter("chronos_history_stale", "Records refused because another scheduler owns their shard.")
+CLAIMED = Counter("chronos_history_claimed", "Claims refused because somebody else has begun the execution.")
 PENDING = Gauge("chronos_history_records_pending", "Records that wait for the disk.")
 LEDGER_BYTES = Gauge("chronos_history_ledger_bytes", "Size of the ledger's file.")
 IS_WRITABLE = Gauge("chronos_history_ledger_is_writable", "1 while the ledger takes writes.")
 EXPIRED = Counter("chronos_history_expired", "Executions deleted because of their age.")
+SWEPT = Counter("chronos_history_swept", "Definitions deleted because no execution refers to them any more.")
 WATCHERS = Gauge("chronos_history_watchers", "Watches that are up to date and wait for changes.")
 _COMMIT_SECONDS = Histogram(
     "chronos_history_commit_seconds",
@@ -29,12 +31,14 @@ _COMMIT_RECORDS = Histogram(
 _status_of = attrgetter("status")
 
 
-def count_durable(records: Sequence[Record], stale: int) -> None:
-    """Counts a batch that is durable, `stale` of it refused."""
+def count_durable(records: Sequence[Record], refused: Refused) -> None:
+    """Counts a batch that is durable, but for what was refused of it."""
     for status, count in Tally(map(_status_of, records)).items():
         _BY_STATUS[status].inc(count)
-    if stale:
-        STALE.inc(stale)
+    if refused.stale:
+        STALE.inc(len(refused.stale))
+    if refused.claimed:
+        CLAIMED.inc(len(refused.claimed))
 
 
 class CommitMetrics:

@@ -1,11 +1,12 @@
 """What the use cases need from a store. One contract suite proves every adapter."""
 
 from asyncio import Future
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.history.domain.records import Change, Record
+from services.history.domain.moments import LAST_US
+from services.history.domain.records import Batch, Change, Definition, Record, Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,26 @@ class ExecutionQuery:
     """Empty means all."""
     after: tuple[int, bytes] | None = None
     """Scheduled time and id of the last one of the page before."""
+    from_us: int = 0
+    """Scheduled at or after this moment."""
+    to_us: int = LAST_US + 1
+    """Scheduled before this moment."""
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """Which executions to find: of a job, with these ids, or both. One of the two is given."""
+
+    namespace: str
+    job_id: str = ""
+    ids: tuple[bytes, ...] = ()
+    from_us: int = 0
+    """Scheduled at or after this moment."""
+    to_us: int = LAST_US + 1
+    """Scheduled before this moment."""
+    with_stretches: bool = False
+    """Whether one that stands for several runs counts when the last of them is at or after `from_us`."""
     limit: int
 
 
@@ -56,10 +77,11 @@ class Ledger(Protocol):
     Raises Unavailable, with reason LEDGER_FULL, LEDGER_CORRUPT or LEDGER_ERROR, when nothing could be written.
     """
 
-    def take(self, records: Sequence[Record]) -> "Future[frozenset[bytes]]":
-        """Records what is known; gives the ids of those that were stale, of which nothing was recorded.
+    def take(self, batch: Batch) -> "Future[Refused]":
+        """Records what is known; gives the ids of what was refused, of which nothing was recorded.
 
-        Queued at the call, so that calls take effect in their order. Taking the same again changes nothing.
+        Queued at the call, so that calls take effect in their order. Taking the same again changes nothing. Claims are
+        decided one by one, in the order of the records. Of each definition the first telling stays.
         """
 
     async def seal(self, shard: int, epoch: int, watermark_us: int) -> Seal:
@@ -70,6 +92,12 @@ class Ledger(Protocol):
 
     async def expire(self, before_us: int, limit: int) -> int:
         """Deletes up to `limit` finished executions scheduled before a moment; gives how many, 0 when none is left."""
+
+    async def sweep(self, before_us: int, limit: int) -> int:
+        """Deletes up to `limit` definitions that no execution refers to any more; gives how many, 0 when none is left.
+
+        Call it once `expire` finds nothing before that moment. One that was in use since then may stay for now.
+        """
 
     async def probe(self) -> None:
         """Writes and deletes a little: returns when writing works."""
@@ -83,6 +111,12 @@ class Archive(Protocol):
 
     async def page(self, query: ExecutionQuery) -> Page:
         """The next page of a list."""
+
+    async def search(self, search: Search) -> list[Record]:
+        """The newest that a search asks for, newest scheduled time first, with their attempts, without responses."""
+
+    async def definitions(self, ids: Sequence[bytes]) -> Mapping[bytes, Definition]:
+        """Those of these definitions that are known, by id."""
 
     async def position(self) -> Position:
         """Where the order of changes stands now."""

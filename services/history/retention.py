@@ -12,6 +12,8 @@ from services.history.write_health import WriteHealth
 
 ROWS_A_STEP = 500
 PAUSE = timedelta(milliseconds=20)
+DEFINITION_AGE = timedelta(days=1)
+"""Shortest time that a definition stays after its last use: senders tell each again at least as often."""
 
 logger = get_logger()
 
@@ -39,13 +41,17 @@ class Retention:
                 self._health.failed(fault)
 
     async def expire(self) -> int:
-        """Deletes what is too old now; gives the number of executions."""
+        """Deletes what is too old now, and definitions that nothing refers to; gives the number of executions."""
         if not self._age:
             return 0
         before_us = to_us(self._clock.now() - self._age)
         total = 0
         while deleted := await self._ledger.expire(before_us, ROWS_A_STEP):
             total += deleted
+            await self._clock.sleep(PAUSE)
+        unused_since_us = min(before_us, to_us(self._clock.now() - DEFINITION_AGE))
+        while swept := await self._ledger.sweep(unused_since_us, ROWS_A_STEP):
+            metrics.SWEPT.inc(swept)
             await self._clock.sleep(PAUSE)
         if total:
             metrics.EXPIRED.inc(total)

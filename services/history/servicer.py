@@ -11,19 +11,13 @@ from chronos.history.v1.ledger_service_pb2_grpc import LedgerServiceServicer
 
 from libs.clock import Clock
 from libs.names import DEFAULT_NAMESPACE
-from services.history.convert import (
-    Limits,
-    execution_from,
-    position_from,
-    records_from,
-    resume_token,
-    us_from,
-    uuid_text,
-)
+from services.history.convert import definition_from, detailed_execution_from, execution_from, uuid_text
+from services.history.convert_queries import listing_from, position_from, resume_token, search_from, us_from
+from services.history.convert_records import Limits, batch_from
 from services.history.domain.moments import to_us
 from services.history.executions import Executions
 from services.history.feed import Feed, Scope
-from services.history.ledger import Acknowledgement, Batch, Recording
+from services.history.ledger import Acknowledgement, Numbered, Recording
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -39,20 +33,14 @@ class ExecutionServicer(ExecutionServiceServicer):
         self, request: execution_service_pb2.GetExecutionRequest, context: Context
     ) -> execution_pb2.Execution:
         """See the proto."""
-        record = await self._executions.get(request.namespace or DEFAULT_NAMESPACE, request.job_id, request.id)
-        return execution_from(record)
+        found = await self._executions.get(request.namespace or DEFAULT_NAMESPACE, request.job_id, request.id)
+        return detailed_execution_from(found)
 
     async def ListExecutions(
         self, request: execution_service_pb2.ListExecutionsRequest, context: Context
     ) -> execution_service_pb2.ListExecutionsResponse:
         """See the proto."""
-        page = await self._executions.list(
-            request.namespace or DEFAULT_NAMESPACE,
-            request.job_id,
-            request.status,
-            request.page_size,
-            request.page_token,
-        )
+        page = await self._executions.list(listing_from(request), request.page_size, request.page_token)
         executions = [execution_from(record) for record in page.records]
         return execution_service_pb2.ListExecutionsResponse(executions=executions, next_page_token=page.next_page_token)
 
@@ -72,8 +60,9 @@ class ExecutionServicer(ExecutionServiceServicer):
 class LedgerServicer(LedgerServiceServicer):
     """chronos.history.v1.LedgerService."""
 
-    def __init__(self, recording: Recording, clock: Clock, *, max_response_bytes: int) -> None:
+    def __init__(self, recording: Recording, executions: Executions, clock: Clock, *, max_response_bytes: int) -> None:
         self._recording = recording
+        self._executions = executions
         self._clock = clock
         self._max_response_bytes = max_response_bytes
 
@@ -83,8 +72,13 @@ class LedgerServicer(LedgerServiceServicer):
         """See the proto."""
 
         async def acknowledge(done: Acknowledgement) -> None:
-            stale_ids = [uuid_text(stale) for stale in done.stale_ids]
-            await context.write(ledger_service_pb2.RecordResponse(batch=done.number, stale_execution_ids=stale_ids))
+            await context.write(
+                ledger_service_pb2.RecordResponse(
+                    batch=done.number,
+                    stale_execution_ids=map(uuid_text, done.refused.stale),
+                    claimed_execution_ids=map(uuid_text, done.refused.claimed),
+                )
+            )
 
         await self._recording.record(self._batches(request_iterator), acknowledge)
 
@@ -98,7 +92,16 @@ class LedgerServicer(LedgerServiceServicer):
             recorded_execution_ids=[uuid_text(recorded) for recorded in seal.recorded_ids],
         )
 
-    async def _batches(self, requests: AsyncIterator[ledger_service_pb2.RecordRequest]) -> AsyncIterator[Batch]:
+    async def FindExecutions(
+        self, request: ledger_service_pb2.FindExecutionsRequest, context: Context
+    ) -> ledger_service_pb2.FindExecutionsResponse:
+        """See the proto."""
+        found = await self._executions.find(search_from(request), with_definitions=request.with_definitions)
+        return ledger_service_pb2.FindExecutionsResponse(
+            executions=map(execution_from, found.records), definitions=map(definition_from, found.definitions)
+        )
+
+    async def _batches(self, requests: AsyncIterator[ledger_service_pb2.RecordRequest]) -> AsyncIterator[Numbered]:
         async for request in requests:
             limits = Limits(max_response_bytes=self._max_response_bytes, now_us=to_us(self._clock.now()))
-            yield Batch(number=request.batch, records=records_from(request.records, limits))
+            yield Numbered(number=request.batch, batch=batch_from(request.records, limits))

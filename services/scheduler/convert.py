@@ -1,26 +1,96 @@
 """Between stored messages and the values that the firing path works with."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import blake2b
 
 from chronos.dispatcher.v1 import delivery_service_pb2
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.scheduler.convert_schedule import spec_of
 from services.scheduler.domain.identity import EPOCH, microseconds
-from services.scheduler.domain.occurrence import Cause, FiringJob, Run
-from services.scheduler.domain.schedule.parse import IntervalSchedule, parse_schedule
-from services.scheduler.domain.schedule.sequence import Schedule
-from services.scheduler.firing.tracing import firing_traceparent
+from services.scheduler.domain.occurrence import (
+    MOST_QUEUED_RUNS,
+    USUAL_PRIORITY,
+    Cause,
+    Concurrency,
+    FiringJob,
+    MissedPolicy,
+    MissedRules,
+    Origin,
+    Run,
+)
+from services.scheduler.domain.schedule.calendar import DaySet
+from services.scheduler.domain.schedule.job_schedule import JobSchedule, build_schedule
+from services.scheduler.tracing import firing_traceparent
 
-CAUSES = {Cause.SCHEDULE: execution_pb2.Execution.SCHEDULE, Cause.MANUAL: execution_pb2.Execution.MANUAL}
+Job = job_pb2.Job
+CAUSES = {
+    Cause.SCHEDULE: execution_pb2.Execution.SCHEDULE,
+    Cause.MANUAL: execution_pb2.Execution.MANUAL,
+    Cause.DEPENDENCY: execution_pb2.Execution.DEPENDENCY,
+    Cause.BACKFILL: execution_pb2.Execution.BACKFILL,
+    Cause.REPLAY: execution_pb2.Execution.REPLAY,
+}
 CAUSES_BACK = {value: cause for cause, value in CAUSES.items()}
+CONCURRENCIES = {
+    Job.ALLOW: Concurrency.ALLOW,
+    Job.FORBID: Concurrency.FORBID,
+    Job.REPLACE: Concurrency.REPLACE,
+    Job.QUEUE: Concurrency.QUEUE,
+}
+MISSED_POLICIES = {
+    Job.IGNORE: MissedPolicy.IGNORE,
+    Job.EXECUTE_ONE: MissedPolicy.EXECUTE_ONE,
+    Job.EXECUTE_ALL: MissedPolicy.EXECUTE_ALL,
+}
+DEFINITION_BYTES = 16
+MANUAL = "@manual"
 
 
-def firing_job(stored: stored_job_pb2.StoredJob) -> FiringJob:
+def job_schedule(stored: stored_job_pb2.StoredJob, calendars: Mapping[str, DaySet]) -> JobSchedule | None:
+    """When a job runs; None when it has no times of its own. Raises ScheduleError."""
+    if stored.job.schedule.strip().lower() in ("", MANUAL):
+        return None
+    counts_from = instant(stored.counts_from if stored.HasField("counts_from") else stored.job.created_at)
+    return build_schedule(spec_of(stored.job, counts_from=counts_from), calendars)
+
+
+def firing_job(stored: stored_job_pb2.StoredJob, calendars: Mapping[str, DaySet]) -> FiringJob:
     """The job as the firing path sees it. Raises ScheduleError when its schedule means nothing any more."""
     job = stored.job
-    handed_on = job_pb2.Job(
+    definition = _handed_on(job).SerializeToString(deterministic=True)
+    return FiringJob(
+        namespace=job.namespace,
+        id=job.id,
+        uid=job.uid,
+        name=job.name,
+        version=job.version,
+        is_enabled=job.enabled,
+        schedule=job_schedule(stored, calendars),
+        effective_at=instant(stored.effective_at),
+        disabled_at=instant(stored.disabled_at) if stored.HasField("disabled_at") else None,
+        definition=definition,
+        definition_id=_hash(definition),
+        calendars=calendars_of(job),
+        concurrency=CONCURRENCIES.get(job.concurrency, Concurrency.FORBID),
+        max_queued_runs=job.max_queued_runs or MOST_QUEUED_RUNS,
+        priority=job.priority or USUAL_PRIORITY,
+        missed=_missed_rules(job),
+        is_at_most_once=job.delivery_guarantee == Job.AT_MOST_ONCE,
+    )
+
+
+def calendars_of(job: Job) -> tuple[str, ...]:
+    """The ids of the calendars that a job names."""
+    return (*job.calendars.include, *job.calendars.exclude)
+
+
+def _handed_on(job: Job) -> Job:
+    return Job(
         namespace=job.namespace,
         id=job.id,
         uid=job.uid,
@@ -29,17 +99,25 @@ def firing_job(stored: stored_job_pb2.StoredJob) -> FiringJob:
         retry_policy=job.retry_policy,
         timeout=job.timeout,
         webhook=job.webhook,
+        priority=job.priority if job.HasField("priority") else None,
+        delivery_guarantee=job.delivery_guarantee,
     )
-    return FiringJob(
-        namespace=job.namespace,
-        id=job.id,
-        uid=job.uid,
-        name=job.name,
-        version=job.version,
-        is_enabled=job.enabled,
-        schedule=schedule_of(job),
-        effective_at=instant(stored.effective_at),
-        definition=handed_on.SerializeToString(),
+
+
+def _hash(definition: bytes) -> bytes:
+    return blake2b(definition, digest_size=DEFINITION_BYTES).digest()
+
+
+def _missed_rules(job: Job) -> MissedRules:
+    bounds, rules = (
+        job.catch_up,
+        MissedRules(policy=MISSED_POLICIES.get(job.missed_run_policy, MissedPolicy.EXECUTE_ONE)),
+    )
+    return MissedRules(
+        policy=rules.policy,
+        window=bounds.window.ToTimedelta() if bounds.HasField("window") else rules.window,
+        max_runs=bounds.max_runs if bounds.HasField("max_runs") else rules.max_runs,
+        interval=bounds.interval.ToTimedelta() if bounds.HasField("interval") else rules.interval,
     )
 
 
@@ -52,6 +130,7 @@ def delivery_of(run: Run) -> delivery_service_pb2.Delivery:
         shard=run.shard,
         epoch=run.epoch,
         traceparent=run.traceparent,
+        definition_id=run.job.definition_id,
     )
     message.job.MergeFromString(run.job.definition)
     seconds, rest = divmod(run.scheduled_us, 1_000_000)
@@ -59,6 +138,10 @@ def delivery_of(run: Run) -> delivery_service_pb2.Delivery:
     message.scheduled_time.nanos = rest * 1000
     for attempt in run.attempts:
         message.attempts.add().MergeFromString(attempt)
+    if run.cause is not Cause.SCHEDULE:
+        message.origin.actor = run.origin.actor
+        message.origin.replay_of = run.origin.replay_of
+        message.origin.parent_execution_ids.extend(run.origin.parent_execution_ids)
     return message
 
 
@@ -71,14 +154,14 @@ def deleted_job(namespace: str, job_id: str, uid: str, *, name: str = "", versio
         name=name,
         version=version,
         is_enabled=False,
-        schedule=IntervalSchedule(timedelta(days=1), EPOCH),
+        schedule=None,
         effective_at=EPOCH,
         definition=b"",
     )
 
 
 def adopted_run(execution: execution_pb2.Execution, job: FiringJob, *, shard: int, epoch: int) -> Run:
-    """A run that an earlier owner handed out, from its record."""
+    """A run that an earlier owner handed out, or let wait for its turn, from its record."""
     cause = CAUSES_BACK.get(execution.cause, Cause.SCHEDULE)
     return Run(
         execution_id=execution.id,
@@ -87,23 +170,56 @@ def adopted_run(execution: execution_pb2.Execution, job: FiringJob, *, shard: in
         epoch=epoch,
         scheduled_us=microseconds(instant(execution.scheduled_time)),
         cause=cause,
+        concurrency=Concurrency.QUEUE,
+        is_patient=True,
         traceparent=firing_traceparent(execution.id, job.id, cause),
         delivery=max(1, execution.delivery),
         attempts=tuple(attempt.SerializeToString() for attempt in execution.attempts),
+        origin=Origin(
+            actor=execution.actor,
+            replay_of=execution.replay_of,
+            parent_execution_ids=tuple(execution.parent_execution_ids),
+        ),
     )
 
 
-def manual_run(trigger: stored_job_pb2.StoredTrigger, job: FiringJob, *, shard: int, epoch: int) -> Run:
+def promised_run(trigger: stored_job_pb2.StoredTrigger, job: FiringJob, *, shard: int, epoch: int) -> Run:
     """A run that was asked for."""
+    cause = cause_of(trigger)
     return Run(
         execution_id=trigger.execution_id,
-        job=job,
+        job=with_request(job, trigger),
         shard=shard,
         epoch=epoch,
         scheduled_us=microseconds(moment(trigger)),
-        cause=Cause.MANUAL,
-        traceparent=firing_traceparent(trigger.execution_id, job.id, Cause.MANUAL, parent=trigger.traceparent),
+        cause=cause,
+        concurrency=CONCURRENCIES.get(trigger.concurrency, job.concurrency),
+        is_patient=cause is Cause.BACKFILL,
+        traceparent=firing_traceparent(trigger.execution_id, job.id, cause, parent=trigger.traceparent),
+        origin=Origin(
+            actor=trigger.actor,
+            replay_of=trigger.replay_of,
+            parent_execution_ids=tuple(trigger.parent_execution_ids),
+        ),
     )
+
+
+def with_request(job: FiringJob, trigger: stored_job_pb2.StoredTrigger) -> FiringJob:
+    """The job with the request of a replay instead of its own."""
+    if not job.definition or not (trigger.HasField("webhook") or trigger.skip_retries):
+        return job
+    definition = Job.FromString(job.definition)
+    if trigger.HasField("webhook"):
+        definition.webhook.CopyFrom(trigger.webhook)
+    if trigger.skip_retries:
+        definition.retry_policy.max_attempts = 1
+    replaced = definition.SerializeToString(deterministic=True)
+    return replace(job, definition=replaced, definition_id=_hash(replaced))
+
+
+def cause_of(trigger: stored_job_pb2.StoredTrigger) -> Cause:
+    """What asked for a run: a call of TriggerJob, if nothing else is said."""
+    return CAUSES_BACK.get(trigger.cause, Cause.MANUAL)
 
 
 def trace_id_of(trigger: stored_job_pb2.StoredTrigger) -> str:
@@ -114,11 +230,6 @@ def trace_id_of(trigger: stored_job_pb2.StoredTrigger) -> str:
 def moment(trigger: stored_job_pb2.StoredTrigger) -> datetime:
     """When a run was asked for."""
     return instant(trigger.time)
-
-
-def schedule_of(job: job_pb2.Job) -> Schedule:
-    """When a job runs; `@every` counts from its creation. Raises ScheduleError."""
-    return parse_schedule(job.schedule, job.timezone, anchor=instant(job.created_at))
 
 
 def instant(timestamp: Timestamp) -> datetime:

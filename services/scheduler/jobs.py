@@ -1,29 +1,69 @@
 """Jobs: create, look up, change."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
-from chronos.scheduler.v1 import job_pb2, stored_job_pb2
+from chronos.scheduler.v1 import job_pb2, job_version_service_pb2, stored_job_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from libs.clock import Clock
-from libs.faults import Fault, InvalidArgument, NotFound, Stale
+from libs.faults import Fault, InvalidArgument, NotFound, Stale, Violation
 from libs.names import DEFAULT_NAMESPACE
 from libs.paging import decode_token, encode_token, page_size
 from services.scheduler import masks, resource
+from services.scheduler.convert import calendars_of
 from services.scheduler.domain.filter import FilterError, JobFilter, parse_filter
+from services.scheduler.domain.schedule.calendar import DaySet
 from services.scheduler.ports import JobStore, Versioned
 
 MOST_TRIES = 8
-FIRING_FIELDS = ("schedule", "timezone", "enabled")
+Job = job_pb2.Job
+Version = job_version_service_pb2.JobVersion
+
+
+class DependencyRules(Protocol):
+    """Who knows which jobs depend on which."""
+
+    async def check(self, job: Job) -> Sequence[Violation]:
+        """What is wrong with the dependencies of a job."""
+
+    async def check_delete(self, namespace: str, job_id: str) -> None:
+        """Raises WrongState when other jobs depend on the job."""
+
+
+class CalendarSets(Protocol):
+    """Calendars as etcd has them."""
+
+    async def day_sets(self, namespace: str, ids: Collection[str]) -> Mapping[str, DaySet]:
+        """Those of these ids that there are."""
+
+
+class CalendarView(Protocol):
+    """The calendars that this replica knows of."""
+
+    def sets(self, namespace: str) -> Mapping[str, DaySet]:
+        """Those of a namespace, by id; perhaps a moment behind etcd."""
 
 
 class Jobs:
     """The jobs of all namespaces."""
 
-    def __init__(self, store: JobStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        *,
+        calendars: CalendarSets,
+        calendar_view: CalendarView,
+        dependencies: DependencyRules,
+        clock: Clock,
+    ) -> None:
         self._store = store
+        self._calendars = calendars
+        self._calendar_view = calendar_view
+        self._dependencies = dependencies
         self._clock = clock
 
     async def create(
@@ -34,14 +74,14 @@ class Jobs:
         filled = resource.with_defaults(job)
         filled.namespace = namespace or filled.namespace
         resource.keep_secrets(filled, job_pb2.Job())
-        resource.check(filled, now=now)
+        await self._check(filled, now=now)
         filled.uid = str(uuid.uuid4())
         filled.created_at.FromDatetime(now)
-        stored = stored_job_pb2.StoredJob(job=filled, request_id=request_id)
-        stored.effective_at.FromDatetime(now)
+        stored = stored_job_pb2.StoredJob(job=filled, request_id=request_id, change=Version.CREATED)
+        _mark_times(stored, None, now=now)
         _stamp(stored.job, now=now, author=author, version=1)
         if validate_only:
-            return resource.public(Versioned(stored=stored, revision=0), now=now)
+            return self._public(Versioned(stored=stored, revision=0))
         return self._public(await self._store.insert(stored))
 
     async def get(self, namespace: str, job_id: str) -> job_pb2.Job:
@@ -78,24 +118,36 @@ class Jobs:
         return [self._public(versioned) for versioned in found], next_token
 
     async def replace(
-        self, namespace: str, job_id: str, job: job_pb2.Job, *, validate_only: bool, author: str
-    ) -> job_pb2.Job:
+        self, namespace: str, job_id: str, job: Job, *, validate_only: bool, author: str, comment: str = ""
+    ) -> Job:
         """Puts a whole new job in place. Raises NotFound, InvalidArgument or Stale."""
-        return await self._change(namespace, job_id, job, lambda _: job, validate_only=validate_only, author=author)
+        change = _Change(build=lambda _: job, author=author, comment=comment)
+        return await self._change(namespace, job_id, job, change, validate_only=validate_only)
 
     async def update(
-        self, namespace: str, job_id: str, job: job_pb2.Job, mask: FieldMask, *, validate_only: bool, author: str
-    ) -> job_pb2.Job:
+        self,
+        namespace: str,
+        job_id: str,
+        job: Job,
+        mask: FieldMask,
+        *,
+        validate_only: bool,
+        author: str,
+        comment: str = "",
+    ) -> Job:
         """Changes the fields that the mask names. Raises NotFound, InvalidArgument or Stale."""
         paths = masks.paths_of(mask, job)
-        return await self._change(
-            namespace,
-            job_id,
-            job,
-            lambda current: masks.merge(current, job, paths),
-            validate_only=validate_only,
-            author=author,
+        change = _Change(build=lambda current: masks.merge(current, job, paths), author=author, comment=comment)
+        return await self._change(namespace, job_id, job, change, validate_only=validate_only)
+
+    async def restore(
+        self, namespace: str, job_id: str, version: stored_job_pb2.StoredJob, *, etag: str, author: str, comment: str
+    ) -> Job:
+        """Makes a job what it was at a version, secrets included. Raises NotFound, InvalidArgument or Stale."""
+        change = _Change(
+            build=lambda _: version.job, author=author, comment=comment, rolled_back_to=version.job.version
         )
+        return await self._change(namespace, job_id, Job(etag=etag), change, validate_only=False)
 
     async def set_enabled(self, namespace: str, job_id: str, *, is_enabled: bool, author: str) -> job_pb2.Job:
         """Lets a job fire, or keeps it from firing. Idempotent. Raises NotFound."""
@@ -111,6 +163,7 @@ class Jobs:
         for _ in range(MOST_TRIES):
             current = await self.find(namespace, job_id)
             _check_etag(etag, current)
+            await self._dependencies.check_delete(current.stored.job.namespace, job_id)
             try:
                 await self._store.delete(current.stored.job.namespace, job_id, revision=current.revision)
             except Stale:
@@ -118,24 +171,16 @@ class Jobs:
             return
         raise _contended(job_id)
 
-    async def _change(
-        self,
-        namespace: str,
-        job_id: str,
-        given: job_pb2.Job,
-        build: Callable[[job_pb2.Job], job_pb2.Job],
-        *,
-        validate_only: bool,
-        author: str,
-    ) -> job_pb2.Job:
+    async def _change(self, namespace: str, job_id: str, given: Job, change: "_Change", *, validate_only: bool) -> Job:
         for _ in range(MOST_TRIES):
             current = await self.find(namespace, job_id)
             _check_identity(given, current.stored.job)
             _check_etag(given.etag, current)
             now = self._clock.now()
-            stored = _next_version(current.stored, build(current.stored.job), now=now, author=author)
+            stored = _next_version(current.stored, change, now=now)
+            await self._check(stored.job, now=now)
             if validate_only:
-                return resource.public(Versioned(stored=stored, revision=current.revision), now=now)
+                return self._public(Versioned(stored=stored, revision=current.revision))
             try:
                 return self._public(await self._store.replace(stored, revision=current.revision))
             except Stale:
@@ -143,24 +188,73 @@ class Jobs:
                     raise
         raise _contended(job_id)
 
-    def _public(self, versioned: Versioned) -> job_pb2.Job:
-        return resource.public(versioned, now=self._clock.now())
+    async def _check(self, job: Job, *, now: datetime) -> None:
+        """Raises InvalidArgument with everything that is wrong with a job that has its defaults."""
+        calendars = await self._calendars.day_sets(job.namespace, calendars_of(job))
+        violations = resource.violations(job, calendars, now=now)
+        violations += await self._dependencies.check(job)
+        if violations:
+            raise InvalidArgument(violations)
+
+    def _public(self, versioned: Versioned) -> Job:
+        calendars = self._calendar_view.sets(versioned.stored.job.namespace)
+        return resource.public(versioned, calendars, now=self._clock.now())
 
 
-def _next_version(
-    current: stored_job_pb2.StoredJob, wish: job_pb2.Job, *, now: datetime, author: str
-) -> stored_job_pb2.StoredJob:
-    job = resource.with_defaults(wish)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """A change that somebody wishes: `build` gives the new job from the old one."""
+
+    build: Callable[[Job], Job]
+    author: str
+    comment: str
+    rolled_back_to: int = 0
+
+
+def _next_version(current: stored_job_pb2.StoredJob, change: _Change, *, now: datetime) -> stored_job_pb2.StoredJob:
     old = current.job
+    job = resource.with_defaults(change.build(old))
     job.namespace, job.id, job.uid = old.namespace, old.id, old.uid
     job.created_at.CopyFrom(old.created_at)
     resource.keep_secrets(job, old)
-    resource.check(job, now=now)
-    _stamp(job, now=now, author=author, version=old.version + 1)
-    stored = stored_job_pb2.StoredJob(job=job, request_id=current.request_id, effective_at=current.effective_at)
-    if any(getattr(job, name) != getattr(old, name) for name in FIRING_FIELDS):
-        stored.effective_at.FromDatetime(now)
+    _stamp(job, now=now, author=change.author, version=old.version + 1)
+    stored = stored_job_pb2.StoredJob(
+        job=job,
+        request_id=current.request_id,
+        effective_at=current.effective_at,
+        comment=change.comment,
+        rolled_back_to=change.rolled_back_to,
+        change=_kind_of(old, job, change),
+    )
+    _mark_times(stored, current, now=now)
     return stored
+
+
+def _kind_of(old: Job, new: Job, change: _Change) -> "Version.Change.ValueType":
+    if change.rolled_back_to:
+        return Version.ROLLED_BACK
+    if old.enabled == new.enabled:
+        return Version.UPDATED
+    return Version.ENABLED if new.enabled else Version.DISABLED
+
+
+def _mark_times(stored: stored_job_pb2.StoredJob, before: stored_job_pb2.StoredJob | None, *, now: datetime) -> None:
+    """Says from when on the version's occurrences count."""
+    if before is None or resource.times_differ(before.job, stored.job):
+        stored.effective_at.FromDatetime(now)
+        stored.counts_from.FromDatetime(now)
+    else:
+        stored.counts_from.CopyFrom(before.counts_from)
+    was_enabled = before is None or before.job.enabled
+    if not stored.job.enabled:
+        if was_enabled or before is None:
+            stored.disabled_at.FromDatetime(now)
+        elif before.HasField("disabled_at"):
+            stored.disabled_at.CopyFrom(before.disabled_at)
+    elif not was_enabled and before is not None:
+        stored.effective_at.FromDatetime(now)
+        if before.HasField("disabled_at"):
+            stored.disabled_at.CopyFrom(before.disabled_at)
 
 
 def _stamp(job: job_pb2.Job, *, now: datetime, author: str, version: int) -> None:

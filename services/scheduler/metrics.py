@@ -4,6 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 FIRED = Counter("chronos_scheduler_fired_total", "Occurrences fired.")
 MISSED = Counter("chronos_scheduler_missed_total", "Occurrences given up because they were noticed too late.")
+NOT_RUN = Counter("chronos_scheduler_not_run_total", "Runs explained in the ledger instead of delivered.", ["reason"])
 REDELIVERED = Counter("chronos_scheduler_redelivered_total", "Runs handed out again after a fault.")
 FIRING_LATENESS = Histogram(
     "chronos_scheduler_firing_lateness_seconds",

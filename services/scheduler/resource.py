@@ -1,25 +1,38 @@
 """The job as a resource: defaults, checks, secrets, next run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from chronos.scheduler.v1 import job_pb2, stored_job_pb2, target_pb2
+from chronos.scheduler.v1 import job_pb2, run_rules_pb2, stored_job_pb2, target_pb2, timing_pb2
 
 from libs.faults import InvalidArgument, Violation
 from libs.names import DEFAULT_NAMESPACE, is_id, slug
 from libs.rpc.validation import violations_of
-from services.scheduler.convert import instant, schedule_of
+from services.scheduler.convert import MANUAL, instant, job_schedule
+from services.scheduler.convert_schedule import spec_of
 from services.scheduler.domain import rules
-from services.scheduler.domain.redaction import masked, unmasked
+from services.scheduler.domain.occurrence import MOST_QUEUED_RUNS, USUAL_PRIORITY
+from services.scheduler.domain.redaction import unmasked
+from services.scheduler.domain.schedule.calendar import DaySet
 from services.scheduler.domain.schedule.errors import ScheduleError
-from services.scheduler.domain.schedule.parse import parse_schedule, parse_timezone
+from services.scheduler.domain.schedule.job_schedule import problems_of
 from services.scheduler.ports import Versioned
+from services.scheduler.secrets import masked_job
 
 MAX_ATTEMPTS = 3
 INITIAL_INTERVAL = timedelta(seconds=1)
 MAX_INTERVAL = timedelta(minutes=1)
 MULTIPLIER = 2.0
 TIMEOUT = timedelta(seconds=30)
+DEPENDENCY_TIMEOUT = timedelta(hours=24)
+CATCH_UP_WINDOW = timedelta(days=366)
+MOST_CATCH_UP_RUNS = 100
+CATCH_UP_INTERVAL = timedelta(seconds=1)
+Job = job_pb2.Job
+TIME_FIELDS = (
+    "schedule", "timezone", "dst_policy",
+    "start_time", "end_time", "max_runs", "jitter", "active_windows", "blackout_windows", "calendars",
+)  # fmt: skip
 OUTPUT_ONLY = ("uid", "created_at", "updated_at", "updated_by", "version", "etag", "next_run")
 
 
@@ -37,12 +50,47 @@ def with_defaults(job: job_pb2.Job) -> job_pb2.Job:
     if not job.HasField("timeout"):
         filled.timeout.FromTimedelta(TIMEOUT)
     _fill_retries(filled.retry_policy)
+    _fill_rules(filled)
     if filled.HasField("webhook"):
         filled.webhook.method = filled.webhook.method or "POST"
         auth = filled.webhook.auth
         if auth.WhichOneof("kind") == "api_key":
             auth.api_key.header = auth.api_key.header or "X-API-Key"
     return filled
+
+
+def _fill_rules(job: Job) -> None:
+    job.concurrency = job.concurrency or Job.FORBID
+    job.missed_run_policy = job.missed_run_policy or Job.EXECUTE_ONE
+    job.delivery_guarantee = job.delivery_guarantee or Job.AT_LEAST_ONCE
+    if not job.HasField("priority"):
+        job.priority = USUAL_PRIORITY
+    if job.concurrency == Job.QUEUE and not job.HasField("max_queued_runs"):
+        job.max_queued_runs = MOST_QUEUED_RUNS
+    if job.HasField("dst_policy"):
+        job.dst_policy.skipped_time = job.dst_policy.skipped_time or timing_pb2.DstPolicy.NEXT_VALID
+        job.dst_policy.repeated_time = job.dst_policy.repeated_time or timing_pb2.DstPolicy.FIRST
+    if job.HasField("calendars"):
+        job.calendars.roll = job.calendars.roll or timing_pb2.CalendarRule.SKIP
+    if job.HasField("dependencies"):
+        _fill_dependencies(job.dependencies)
+    if job.HasField("catch_up"):
+        _fill_catch_up(job.catch_up)
+
+
+def _fill_dependencies(dependencies: run_rules_pb2.Dependencies) -> None:
+    dependencies.condition = dependencies.condition or run_rules_pb2.Dependencies.ALL_SUCCESS
+    if dependencies.depends_on and not dependencies.HasField("timeout"):
+        dependencies.timeout.FromTimedelta(DEPENDENCY_TIMEOUT)
+
+
+def _fill_catch_up(bounds: run_rules_pb2.CatchUp) -> None:
+    if not bounds.HasField("window"):
+        bounds.window.FromTimedelta(CATCH_UP_WINDOW)
+    if not bounds.HasField("max_runs"):
+        bounds.max_runs = MOST_CATCH_UP_RUNS
+    if not bounds.HasField("interval"):
+        bounds.interval.FromTimedelta(CATCH_UP_INTERVAL)
 
 
 def _fill_retries(policy: target_pb2.RetryPolicy) -> None:
@@ -57,35 +105,55 @@ def _fill_retries(policy: target_pb2.RetryPolicy) -> None:
         policy.max_interval.FromTimedelta(max(MAX_INTERVAL, policy.initial_interval.ToTimedelta()))
 
 
-def check(job: job_pb2.Job, *, now: datetime) -> None:
-    """Raises InvalidArgument with everything that is wrong with a job that has its defaults.
+def violations(job: Job, calendars: Mapping[str, DaySet], *, now: datetime) -> list[Violation]:
+    """Everything that is wrong with a job that has its defaults.
 
     Shape first: a job that an update put together has not been looked at by the RPC edge.
     """
-    violations = violations_of(job) or list(_violations(job, now))
-    if violations:
-        raise InvalidArgument(violations)
+    return violations_of(job) or list(_violations(job, calendars, now))
 
 
-def _violations(job: job_pb2.Job, now: datetime) -> Iterator[Violation]:
+def _violations(job: Job, calendars: Mapping[str, DaySet], now: datetime) -> Iterator[Violation]:
     if not is_id(job.id):
         yield Violation(field="id", description="cannot be made from this name; give an id of a-z, 0-9 and hyphens")
-    zone = job.timezone
-    try:
-        parse_timezone(zone)
-    except ScheduleError as error:
-        zone = ""
-        yield Violation(field="timezone", description=str(error))
-    try:
-        parse_schedule(job.schedule, zone, anchor=now)
-    except ScheduleError as error:
-        yield Violation(field="schedule", description=str(error))
+    yield from _time_violations(job, calendars, now)
     policy = job.retry_policy
     yield from rules.retry_violations(
         "retry_policy", policy.initial_interval.ToTimedelta(), policy.max_interval.ToTimedelta()
     )
     if job.HasField("webhook"):
         yield from _webhook_violations(job.webhook)
+
+
+def _time_violations(job: Job, calendars: Mapping[str, DaySet], now: datetime) -> Iterator[Violation]:
+    if has_times(job):
+        for error in problems_of(spec_of(job, counts_from=now), calendars):
+            yield Violation(field=error.field, description=str(error))
+        return
+    if not job.schedule and not job.dependencies.depends_on:
+        yield Violation(
+            field="schedule",
+            description='is missing; write for example "0 9 * * MON-FRI", name jobs in dependencies.depends_on, or write '
+            f'"{MANUAL}" for a job that runs only when it is asked for',
+        )
+    for name in TIME_FIELDS[3:]:
+        if is_given(job, name):
+            yield Violation(field=name, description="has no meaning without a schedule; leave it out")
+
+
+def has_times(job: Job) -> bool:
+    """Whether the job has times of its own."""
+    return bool(job.schedule) and job.schedule.strip().lower() != MANUAL
+
+
+def times_differ(old: Job, new: Job) -> bool:
+    """Whether two versions of a job run at different times."""
+    return any(getattr(old, name) != getattr(new, name) for name in TIME_FIELDS)
+
+
+def is_given(job: Job, name: str) -> bool:
+    """Whether a field says anything."""
+    return any(field.name == name for field, _ in job.ListFields())
 
 
 def _webhook_violations(webhook: target_pb2.WebhookTarget) -> Iterator[Violation]:
@@ -118,32 +186,25 @@ def keep_secrets(job: job_pb2.Job, stored: job_pb2.Job) -> None:
         raise InvalidArgument.of("webhook.auth", "gives back a mask, but no such secret is stored; give the secret")
 
 
-def public(versioned: Versioned, *, now: datetime) -> job_pb2.Job:
+def public(versioned: Versioned, calendars: Mapping[str, DaySet], *, now: datetime) -> job_pb2.Job:
     """The job as callers see it: etag and next run filled in, secrets masked."""
-    job = job_pb2.Job()
-    job.CopyFrom(versioned.stored.job)
+    job = masked_job(versioned.stored.job)
     job.etag = str(versioned.revision) if versioned.revision else ""
-    auth = job.webhook.auth if job.HasField("webhook") else target_pb2.WebhookAuth()
-    match auth.WhichOneof("kind"):
-        case "basic":
-            auth.basic.password = masked(auth.basic.password)
-        case "bearer":
-            auth.bearer.token = masked(auth.bearer.token)
-        case "api_key":
-            auth.api_key.key = masked(auth.api_key.key)
-    following = next_run(versioned.stored, now=now)
+    following = next_run(versioned.stored, calendars, now=now)
     if following is not None:
         job.next_run.FromDatetime(following)
     return job
 
 
-def next_run(stored: stored_job_pb2.StoredJob, *, now: datetime) -> datetime | None:
-    """When the job fires next; None when it is disabled, at its end, or has a schedule that cannot be read any more."""
-    job = stored.job
-    if not job.enabled:
+def next_run(stored: stored_job_pb2.StoredJob, calendars: Mapping[str, DaySet], *, now: datetime) -> datetime | None:
+    """When the job fires next.
+
+    None when it is disabled, at its end, has no times of its own, or has a schedule that cannot be read any more.
+    """
+    if not stored.job.enabled:
         return None
     try:
-        schedule = schedule_of(job)
+        schedule = job_schedule(stored, calendars)
     except ScheduleError:
         return None
-    return schedule.next_after(max(now, instant(stored.effective_at)))
+    return schedule.next_after(max(now, instant(stored.effective_at))) if schedule is not None else None

@@ -149,7 +149,12 @@ async def running_backends() -> AsyncIterator[Backends]:
     http = HttpServer(gateway_app(etcd), "127.0.0.1:0")
     topology = EdgeTopology(
         descriptor_set=DESCRIPTORS,
-        services={"scheduler": [await scheduler.start()], "history": [await history.start()], "gateway": [NOWHERE]},
+        services={
+            "scheduler": [await scheduler.start()],
+            "history": [await history.start()],
+            "gateway": [NOWHERE],
+            "dispatcher": [NOWHERE],
+        },
         gateway_http=[http.bind()],
         listen="127.0.0.1:0",
         admin="127.0.0.1:0",

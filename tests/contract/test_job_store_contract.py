@@ -13,6 +13,7 @@ from libs.etcd import keys
 from libs.etcd.client import EtcdClient
 from libs.etcd.port import Etcd
 from libs.faults import AlreadyExists, InvalidArgument, Stale
+from services.scheduler.adapters.etcd_cancels import EtcdCancelStore
 from services.scheduler.adapters.etcd_jobs import EtcdJobStore
 from services.scheduler.adapters.etcd_shards import EtcdShardStore
 from services.scheduler.adapters.etcd_triggers import EtcdTriggerStore
@@ -173,3 +174,18 @@ async def test_a_watermark_is_written_only_under_the_owner_s_epoch(etcd: Etcd) -
     await shards.write_watermarks({1: (epochs[1] - 1, later), 2: (epochs[2], later)})
     assert await shards.watermark(1) == NOW
     assert await shards.watermark(2) == later
+
+
+async def test_the_owner_sees_the_first_wish_to_cancel_until_it_is_settled(etcd: Etcd, namespace: str) -> None:
+    cancels, triggers, shards = EtcdCancelStore(etcd, SHARDS), EtcdTriggerStore(etcd, SHARDS), EtcdShardStore(etcd)
+    shard = shard_of(namespace, "a", SHARDS)
+    for reason in ("first", "second"):
+        await cancels.add(
+            stored_job_pb2.StoredCancel(execution_id=namespace, namespace=namespace, job_id="a", reason=reason)
+        )
+    async with aclosing(shards.triggers(shard)) as changes:
+        listing = await anext(changes)
+        assert [found.reason for found in listing.cancels if found.execution_id == namespace] == ["first"]
+        assert namespace not in [found.execution_id for found in listing.triggers]
+    await triggers.settle_cancels([(shard, namespace)])
+    assert await etcd.get(keys.cancel(shard, namespace)) is None

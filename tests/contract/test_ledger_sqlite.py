@@ -19,7 +19,7 @@ from services.history.adapters.sqlite import reading, schema
 from services.history.adapters.sqlite.archive import SqliteArchive
 from services.history.adapters.sqlite.errors import LedgerFileError
 from services.history.adapters.sqlite.ledger import SqliteLedger
-from services.history.domain.records import Record, Status
+from services.history.domain.records import NOTHING_REFUSED, Batch, Record, Refused, Status
 from services.history.ports import ExecutionQuery
 from tests.fakes.history_records import execution_id, record
 
@@ -54,7 +54,7 @@ async def opened(path: Path, commits: Commits | None = None) -> AsyncIterator[tu
 
 async def filled(path: Path, count: int = 500) -> None:
     async with opened(path) as (ledger, _):
-        await ledger.take([record(number, response="x" * 200) for number in range(1, count + 1)])
+        await ledger.take(Batch([record(number, response="x" * 200) for number in range(1, count + 1)]))
 
 
 async def listed(archive: SqliteArchive) -> list[bytes]:
@@ -79,7 +79,7 @@ async def test_what_was_recorded_is_there_after_a_restart(path: Path) -> None:
         assert (await archive.position()).seq == 10
         await ledger.seal(3, 8, 0)
     async with opened(path) as (ledger, _):
-        assert await ledger.take([record(99, Status.RUNNING)]) == {execution_id(99)}
+        assert await ledger.take(Batch([record(99, Status.RUNNING)])) == Refused(stale=frozenset({execution_id(99)}))
 
 
 @pytest.mark.parametrize(("sync", "expected"), [("full", 2), ("normal", 1)])
@@ -94,7 +94,7 @@ async def test_a_commit_waits_for_the_disk_as_asked(path: Path, sync: schema.Syn
 async def test_batches_that_wait_together_share_a_commit(path: Path) -> None:
     commits = Commits()
     async with opened(path, commits) as (ledger, _):
-        taken = [ledger.take([record(number)]) for number in range(1, 201)]
+        taken = [ledger.take(Batch([record(number)])) for number in range(1, 201)]
         for future in taken:
             await future
     assert sum(commits.sizes) == 200
@@ -104,8 +104,8 @@ async def test_batches_that_wait_together_share_a_commit(path: Path) -> None:
 async def test_a_commit_does_not_grow_without_bound(path: Path) -> None:
     commits = Commits()
     ledger = SqliteLedger(path, clock=SystemClock(), observer=commits, sync="normal", max_commit_records=25)
-    taken = [ledger.take([record(10 * n + m) for m in range(10)]) for n in range(1, 21)]
-    large = ledger.take([record(n) for n in range(1000, 1040)])
+    taken = [ledger.take(Batch([record(10 * n + m) for m in range(10)])) for n in range(1, 21)]
+    large = ledger.take(Batch([record(n) for n in range(1000, 1040)]))
     for future in [*taken, large]:
         await future
     await ledger.close()
@@ -115,18 +115,18 @@ async def test_a_commit_does_not_grow_without_bound(path: Path) -> None:
 
 async def test_a_full_disk_refuses_loudly_and_recording_goes_on_once_there_is_room(path: Path) -> None:
     async with opened(path) as (ledger, archive):
-        await ledger.take([record(1)])
+        await ledger.take(Batch([record(1)]))
         await limit_pages(ledger, 40)
         large = [record(number, response="x" * 4000) for number in range(2, 200)]
         with pytest.raises(Unavailable) as caught:
-            await ledger.take(large)
+            await ledger.take(Batch(large))
         assert caught.value.reason == "LEDGER_FULL"
         with pytest.raises(Unavailable):
-            await ledger.take(large)
+            await ledger.take(Batch(large))
         assert await listed(archive) == [execution_id(1)]
         await limit_pages(ledger, 1_000_000)
         await ledger.probe()
-        assert await ledger.take(large) == frozenset()
+        assert await ledger.take(Batch(large)) == NOTHING_REFUSED
         assert len(await listed(archive)) == 199
 
 
@@ -188,12 +188,12 @@ async def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_replaced", [False, True])
 async def test_nothing_is_acknowledged_into_a_file_that_was_taken_away(path: Path, is_replaced: bool) -> None:
     async with opened(path) as (ledger, _):
-        await ledger.take([record(1)])
+        await ledger.take(Batch([record(1)]))
         aside = take_away(path, is_replaced=is_replaced)
         with pytest.raises(Unavailable, match="moved or deleted"):
-            await ledger.take([record(2)])
+            await ledger.take(Batch([record(2)]))
         bring_back(aside, path)
-        assert await ledger.take([record(2)]) == frozenset()
+        assert await ledger.take(Batch([record(2)])) == NOTHING_REFUSED
 
 
 async def test_several_processes_write_to_one_file(path: Path) -> None:
@@ -202,11 +202,11 @@ async def test_several_processes_write_to_one_file(path: Path) -> None:
         taken = []
         for number in range(1, 301):
             ledger = (first, second)[number % 2]
-            taken.append(ledger.take([record(number, Status.RUNNING), record(number + 1000)]))
+            taken.append(ledger.take(Batch([record(number, Status.RUNNING), record(number + 1000)])))
         for future in taken:
-            assert await future == frozenset()
+            assert await future == NOTHING_REFUSED
         await second.seal(3, 8, 0)
-        assert await first.take([record(5000, Status.RUNNING)]) == {execution_id(5000)}
+        assert await first.take(Batch([record(5000, Status.RUNNING)])) == Refused(stale=frozenset({execution_id(5000)}))
         changes = await archive.changes(start.seq, 10_000)
         assert len({change.seq for change in changes}) == len(changes) == 600
 
@@ -217,11 +217,11 @@ async def test_what_another_process_holds_is_told_after_a_while(path: Path) -> N
         blocker = sqlite3.connect(path, isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable) as caught:
-            await impatient.take([record(1)])
+            await impatient.take(Batch([record(1)]))
         assert caught.value.reason == "LEDGER_ERROR"
         blocker.execute("ROLLBACK")
         blocker.close()
-        assert await impatient.take([record(1)]) == frozenset()
+        assert await impatient.take(Batch([record(1)])) == NOTHING_REFUSED
         await impatient.close()
 
 
@@ -231,7 +231,7 @@ async def test_a_list_filtered_by_status_looks_at_a_bounded_number_of_rows(
     monkeypatch.setattr(reading, "SCAN_ROWS", 10)
     async with opened(path) as (ledger, archive):
         rare = {3, 17, 38}
-        await ledger.take([record(n, Status.FAILED if n in rare else Status.SUCCESS) for n in range(1, 41)])
+        await ledger.take(Batch([record(n, Status.FAILED if n in rare else Status.SUCCESS) for n in range(1, 41)]))
         found: list[Record] = []
         after, pages = None, 0
         while pages == 0 or after is not None:
@@ -257,6 +257,20 @@ async def test_a_list_filtered_by_status_looks_at_a_bounded_number_of_rows(
             f"executions WHERE namespace = ? AND (scheduled_us, id) < (?, ?) {reading.NEWEST_FIRST} LIMIT 50",
             "executions_by_time",
         ),
+        (
+            "executions WHERE namespace = ? AND job_id = ? AND scheduled_us >= ? AND scheduled_us < ? "
+            f"{reading.NEWEST_FIRST} LIMIT 50",
+            "executions_by_job",
+        ),
+        (
+            "executions WHERE id IN (?, ?) AND +namespace = ? AND ? IN ('', +job_id) AND scheduled_us >= ? LIMIT 50",
+            "sqlite_autoindex_executions_1",
+        ),
+        (
+            "executions WHERE namespace = ? AND job_id = ? AND scheduled_us < ? AND skipped_until_us >= ? LIMIT 50",
+            "executions_stretches",
+        ),
+        ("definitions WHERE used_us < ?", "definitions_by_use"),
         ("executions WHERE shard = ? AND status < 3", "executions_unfinished"),
         ("executions WHERE shard = ? AND scheduled_us > ?", "executions_by_shard"),
         ("executions WHERE seq > ? ORDER BY seq LIMIT 10", "executions_by_seq"),
@@ -276,6 +290,7 @@ import asyncio, sys
 from pathlib import Path
 from libs.clock import SystemClock
 from services.history.adapters.sqlite.ledger import SqliteLedger
+from services.history.domain.records import Batch
 from services.history.metrics import CommitMetrics
 from tests.fakes.history_records import record
 
@@ -283,7 +298,7 @@ async def main():
     ledger = SqliteLedger(Path(sys.argv[1]), clock=SystemClock(), observer=CommitMetrics(), max_commit_records=50)
     number = int(sys.argv[2])
     async def take(numbers):
-        await ledger.take([record(each, response="x" * 300) for each in numbers])
+        await ledger.take(Batch([record(each, response="x" * 300) for each in numbers]))
         print(*numbers, flush=True)
     while True:
         async with asyncio.TaskGroup() as group:
@@ -323,7 +338,7 @@ async def test_opening_the_same_new_file_from_many_places_at_once_works(path: Pa
         for _ in range(12):
             group.create_task(asyncio.to_thread(open_one))
     async with opened(path) as (ledger, _):
-        await ledger.take([record(1)])
+        await ledger.take(Batch([record(1)]))
 
 
 def contents(path: Path) -> bytes:

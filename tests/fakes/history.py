@@ -1,7 +1,7 @@
 """History as a dispatcher sees it, in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from chronos.history.v1 import execution_pb2, ledger_service_pb2
@@ -23,6 +23,8 @@ class FakeHistory:
         """Takes batches and acknowledges nothing."""
         self.sealed: dict[int, int] = {}
         """Epoch that is sealed for a shard: records of live executions from older epochs are refused."""
+        self.claimants: dict[str, str] = {}
+        """Who has claimed an execution."""
         self.opened = 0
         self._streams: set[FakeHistoryStream] = set()
         self._changed = asyncio.Event()
@@ -67,14 +69,22 @@ class FakeHistory:
         for stream in self._streams:
             stream.acks.put_nowait(None)
 
-    def take(self, records: Sequence[Record]) -> frozenset[str]:
-        self.batches.append(list(records))
+    def take(self, batch: ledger_service_pb2.RecordRequest) -> Acknowledgement:
+        self.batches.append(list(batch.records))
         self._changed.set()
-        return frozenset(
-            record.execution.id
-            for record in records
-            if record.execution.status in LIVE and record.epoch < self.sealed.get(record.shard, 0)
+        stale = {record.execution.id for record in batch.records if self._is_stale(record)}
+        claimed = {record.execution.id for record in batch.records if record.is_claim and not self._claim(record)}
+        return Acknowledgement(
+            batch=batch.batch, stale_execution_ids=frozenset(stale), claimed_execution_ids=frozenset(claimed - stale)
         )
+
+    def _is_stale(self, record: Record) -> bool:
+        return record.execution.status in LIVE and record.epoch < self.sealed.get(record.shard, 0)
+
+    def _claim(self, record: Record) -> bool:
+        if self._is_stale(record):
+            return False
+        return self.claimants.setdefault(record.execution.id, record.claimant) == record.claimant
 
 
 class FakeHistoryStream:
@@ -85,9 +95,9 @@ class FakeHistoryStream:
     async def send(self, batch: ledger_service_pb2.RecordRequest) -> None:
         if self._history.is_away:
             raise Unavailable("the stream broke")
-        stale = self._history.take(batch.records)
+        acknowledgement = self._history.take(batch)
         if not self._history.is_mute:
-            self.acks.put_nowait(Acknowledgement(batch=batch.batch, stale_execution_ids=stale))
+            self.acks.put_nowait(acknowledgement)
 
     async def acknowledgements(self) -> AsyncIterator[Acknowledgement]:
         while (acknowledgement := await self.acks.get()) is not None:

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 
 from libs.faults import Unavailable, WrongState
-from services.history.domain.records import Change, Record
-from services.history.domain.transitions import advance, is_stale
-from services.history.ports import ExecutionQuery, Page, Position, Seal
+from services.history.domain.records import Batch, Change, Definition, Record, Refused
+from services.history.domain.transitions import advance, is_granted, is_stale
+from services.history.ports import ExecutionQuery, Page, Position, Seal, Search
 
 
 class FakeLedger:
@@ -22,15 +22,16 @@ class FakeLedger:
         self.probes = 0
         self.looks = 0
         self.read_faults = 0
-        self._held: list[tuple[Sequence[Record], asyncio.Future[frozenset[bytes]]]] = []
+        self._held: list[tuple[Batch, asyncio.Future[Refused]]] = []
         self._records: dict[bytes, Record] = {}
         self._seqs: dict[bytes, int] = {}
         self._epochs: dict[int, int] = {}
+        self._definitions: dict[bytes, Definition] = {}
         self._seq = 0
 
-    def take(self, records: Sequence[Record]) -> asyncio.Future[frozenset[bytes]]:
-        future: asyncio.Future[frozenset[bytes]] = asyncio.get_running_loop().create_future()
-        self._held.append((records, future))
+    def take(self, batch: Batch) -> asyncio.Future[Refused]:
+        future: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
+        self._held.append((batch, future))
         if not self.is_held:
             self.release()
         return future
@@ -38,11 +39,11 @@ class FakeLedger:
     def release(self) -> None:
         """Writes what was taken while `is_held`."""
         held, self._held = self._held, []
-        for records, future in held:
+        for batch, future in held:
             if self.fault is not None:
                 future.set_exception(self.fault)
             else:
-                future.set_result(frozenset(record.id for record in records if not self._put(record)))
+                future.set_result(self._take(batch))
 
     async def seal(self, shard: int, epoch: int, watermark_us: int) -> Seal:
         self._ensure_writable()
@@ -62,6 +63,14 @@ class FakeLedger:
             del self._records[execution_id], self._seqs[execution_id]
         return len(old)
 
+    async def sweep(self, before_us: int, limit: int) -> int:
+        self._ensure_writable()
+        used = {record.definition_id for record in self._records.values()}
+        unused = [each for each in self._definitions if each not in used][:limit]
+        for each in unused:
+            del self._definitions[each]
+        return len(unused)
+
     async def probe(self) -> None:
         self.probes += 1
         self._ensure_writable()
@@ -78,13 +87,33 @@ class FakeLedger:
                 if record.namespace == query.namespace
                 and query.job_id in ("", record.job_id)
                 and (not query.statuses or record.status in query.statuses)
+                and query.from_us <= record.scheduled_us < query.to_us
                 and (query.after is None or (record.scheduled_us, record.id) < query.after)
             ),
-            key=lambda record: (record.scheduled_us, record.id),
+            key=_place,
             reverse=True,
         )
         shown = tuple(found[: query.limit])
         return Page(records=shown, next=(shown[-1].scheduled_us, shown[-1].id) if len(found) > len(shown) else None)
+
+    async def search(self, search: Search) -> list[Record]:
+        def is_asked_for(record: Record) -> bool:
+            last_us = record.scheduled_us
+            if search.with_stretches and record.skipped_until_us is not None:
+                last_us = max(last_us, record.skipped_until_us)
+            return (
+                record.namespace == search.namespace
+                and search.job_id in ("", record.job_id)
+                and (not search.ids or record.id in search.ids)
+                and last_us >= search.from_us
+                and record.scheduled_us < search.to_us
+            )
+
+        found = sorted(filter(is_asked_for, self._records.values()), key=_place, reverse=True)
+        return [record._replace(response="") for record in found[: search.limit]]
+
+    async def definitions(self, ids: Sequence[bytes]) -> dict[bytes, Definition]:
+        return {each: self._definitions[each] for each in ids if each in self._definitions}
 
     async def position(self) -> Position:
         return Position(ledger_id="fake", seq=self._seq)
@@ -97,16 +126,30 @@ class FakeLedger:
         changed = sorted((seq, execution_id) for execution_id, seq in self._seqs.items() if seq > after_seq)[:limit]
         return [Change(seq, self._records[execution_id]._replace(attempts=b"")) for seq, execution_id in changed]
 
-    def _put(self, news: Record) -> bool:
-        if is_stale(news, self._epochs.get(news.shard, 0)):
-            return False
+    def _take(self, batch: Batch) -> Refused:
+        for definition in batch.definitions:
+            self._definitions.setdefault(definition.id, definition)
+        stale, claimed = set(), set()
+        for place, news in enumerate(batch.records):
+            if is_stale(news, self._epochs.get(news.shard, 0)):
+                stale.add(news.id)
+            elif place in batch.claims and not is_granted(news, self._records.get(news.id)):
+                claimed.add(news.id)
+            else:
+                self._put(news)
+        return Refused(frozenset(stale), frozenset(claimed))
+
+    def _put(self, news: Record) -> None:
         stored = self._records.get(news.id)
         record = advance(stored, news)
         if record is not stored:
             self._seq += 1
             self._records[news.id], self._seqs[news.id] = record, self._seq
-        return True
 
     def _ensure_writable(self) -> None:
         if self.fault is not None:
             raise self.fault
+
+
+def _place(record: Record) -> tuple[int, bytes]:
+    return record.scheduled_us, record.id

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
-from chronos.history.v1 import execution_pb2
+from chronos.history.v1 import execution_pb2, ledger_service_pb2
 from chronos.scheduler.v1 import stored_job_pb2
 
-from libs.faults import AlreadyExists, Stale, Unavailable
+from libs.faults import AlreadyExists, InvalidArgument, Stale, Unavailable
 from services.scheduler.domain.occurrence import Run
-from services.scheduler.ports import JobPage, Note, Sealed, ShardChange, Versioned
+from services.scheduler.ports import Found, JobPage, Note, Sealed, ShardChange, Versioned
+
+VERSIONS_KEPT = 50
 
 
 class FakeJobStore:
@@ -17,6 +19,8 @@ class FakeJobStore:
 
     def __init__(self) -> None:
         self.jobs: dict[tuple[str, str], Versioned] = {}
+        self.versions: dict[tuple[str, str], dict[int, stored_job_pb2.StoredJob]] = {}
+        """What FakeVersionStore reads."""
         self.revision = 100
 
     def _write(self, stored: stored_job_pb2.StoredJob) -> Versioned:
@@ -24,7 +28,12 @@ class FakeJobStore:
         copy = stored_job_pb2.StoredJob()
         copy.CopyFrom(stored)
         versioned = Versioned(stored=copy, revision=self.revision)
-        self.jobs[stored.job.namespace, stored.job.id] = versioned
+        place, number = (stored.job.namespace, stored.job.id), stored.job.version
+        self.jobs[place] = versioned
+        versions = self.versions.setdefault(place, {})
+        versions[number] = copy
+        if number - VERSIONS_KEPT > 1:
+            versions.pop(number - VERSIONS_KEPT, None)
         return versioned
 
     async def insert(self, stored: stored_job_pb2.StoredJob) -> Versioned:
@@ -56,6 +65,7 @@ class FakeJobStore:
         if self.jobs[namespace, job_id].revision != revision:
             raise Stale("changed")
         del self.jobs[namespace, job_id]
+        self.versions.pop((namespace, job_id), None)
 
 
 class FakeLedger:
@@ -66,6 +76,10 @@ class FakeLedger:
         self.seals: list[tuple[int, int, datetime]] = []
         self.unfinished: list[execution_pb2.Execution] = []
         self.recorded: set[str] = set()
+        self.executions: list[execution_pb2.Execution] = []
+        """What `find` looks through."""
+        self.definitions: dict[str, ledger_service_pb2.Definition] = {}
+        """How executions were delivered, by their ids."""
         self.is_away = False
 
     async def seal(self, shard: int, epoch: int, watermark: datetime) -> Sealed:
@@ -77,9 +91,45 @@ class FakeLedger:
         self._check()
         self.notes.extend(notes)
 
+    async def find(
+        self,
+        namespace: str,
+        *,
+        job_id: str = "",
+        ids: Sequence[str] = (),
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 1000,
+        with_definitions: bool = False,
+        with_stretches: bool = False,
+    ) -> Found:
+        self._check()
+        if not job_id and not ids:
+            raise InvalidArgument.of("job_id", "must be given, or else ids")
+
+        def is_asked_for(each: execution_pb2.Execution) -> bool:
+            is_stretch = with_stretches and each.HasField("skipped_until")
+            last = (each.skipped_until if is_stretch else each.scheduled_time).ToDatetime(UTC)
+            return (
+                each.namespace == namespace
+                and job_id in ("", each.job_id)
+                and (not ids or each.id in ids)
+                and (start is None or last >= start)
+                and (end is None or each.scheduled_time.ToDatetime(UTC) < end)
+            )
+
+        found = sorted(filter(is_asked_for, self.executions), key=_place, reverse=True)[:limit]
+        unknown = ledger_service_pb2.Definition()
+        definitions = [self.definitions.get(each.id, unknown) for each in found] if with_definitions else []
+        return Found(executions=found, definitions=definitions)
+
     def _check(self) -> None:
         if self.is_away:
             raise Unavailable("history is away")
+
+
+def _place(execution: execution_pb2.Execution) -> tuple[int, str]:
+    return execution.scheduled_time.ToMicroseconds(), execution.id
 
 
 class FakeShardStore:
@@ -113,9 +163,13 @@ class FakeLink:
         self.instance = instance
         self.sent: list[Run] = []
         self.asked: list[str] = []
+        self.cancelled: list[str] = []
 
     def send(self, runs: Sequence[Run]) -> None:
         self.sent.extend(runs)
 
     def adopt(self, execution_ids: Sequence[str]) -> None:
         self.asked.extend(execution_ids)
+
+    def cancel(self, execution_id: str, reason: str, code: int) -> None:
+        self.cancelled.append(execution_id)

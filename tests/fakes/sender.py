@@ -17,17 +17,17 @@ class FakeSender:
         self.results: list[Answer | Failure | Exception] = list(results) or [Answer(status_code=200)]
         self.gate: asyncio.Event | None = None
         self.most_at_once = 0
-        self._at_once = 0
+        self.at_once = 0
 
     async def send(self, request: Request) -> Answer | Failure:
         self.requests.append(request)
-        self._at_once += 1
-        self.most_at_once = max(self.most_at_once, self._at_once)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             if self.gate is not None:
                 await self.gate.wait()
         finally:
-            self._at_once -= 1
+            self.at_once -= 1
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
         if isinstance(result, Exception):
             raise result

@@ -1,151 +1,17 @@
 """The firing path from the timeline to the dispatchers and back, on a clock of our own."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from chronos.dispatcher.v1 import delivery_service_pb2 as delivery
 from chronos.history.v1 import execution_pb2
-from chronos.scheduler.v1 import job_pb2, stored_job_pb2, target_pb2
 
-from services.scheduler.domain.identity import execution_id, microseconds, moment_of
-from services.scheduler.domain.occurrence import Run
-from services.scheduler.domain.timeline import Timeline
-from services.scheduler.firing.notes import Notes
-from services.scheduler.firing.outbox import Outbox
-from services.scheduler.firing.outcomes import Outcomes
-from services.scheduler.firing.owned import OwnedShard, OwnedShards
-from services.scheduler.firing.settler import Settler
-from services.scheduler.firing.shards import ShardRunner
-from services.scheduler.firing.ticker import Ticker
-from services.scheduler.firing.watermarks import Watermarks
+from services.scheduler.domain.identity import execution_id, microseconds
+from services.scheduler.firing.owned import OwnedShard
 from services.scheduler.ports import ShardChange
-from tests.fakes.clock import FakeClock
-from tests.fakes.scheduler import FakeJobStore, FakeLedger, FakeLink, FakeShardStore
+from tests.fakes.firing import EPOCH, SECOND, SHARD, START, Bench, Event, ids, stored, times, trigger, unfinished
 
-Event = delivery.DeliveryEvent
-START = datetime(2026, 1, 1, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
-SHARD, EPOCH = 7, 42
 PROMISED = "018bcfe5-6800-845c-acb2-5c033444737c"
-
-
-class SettledTriggers:
-    """Remembers which triggers were forgotten."""
-
-    def __init__(self) -> None:
-        self.settled: list[tuple[int, str]] = []
-
-    async def settle(self, triggers: list[tuple[int, str]]) -> None:
-        self.settled.extend(triggers)
-
-
-class NoDispatchersToWaitFor:
-    """All dispatchers were tried."""
-
-    async def settled(self, *, deadline: timedelta) -> None:
-        return
-
-
-class Bench:
-    """One scheduler replica with one shard, and everything around it in memory."""
-
-    def __init__(self) -> None:
-        self.clock = FakeClock(START)
-        self.store, self.shards, self.ledger = FakeJobStore(), FakeShardStore(), FakeLedger()
-        self.settled = SettledTriggers()
-        self.is_trusted = True
-        self.timeline = Timeline()
-        self.owned = OwnedShards(lambda shard, epoch: self.is_trusted)
-        self.notes = Notes(self.ledger, self.clock)
-        self.settler = Settler(self.settled, self.clock)  # type: ignore[arg-type]
-        outcomes = Outcomes(self.owned, self.settler, self.notes, self.clock)
-        self.outbox = Outbox(self.owned, outcomes.recorded, outcomes.orphaned, limit=1000)
-        self.watermarks = Watermarks(
-            store=self.shards, owned=self.owned, clock=self.clock, interval=timedelta(milliseconds=500)
-        )
-        self.ticker = Ticker(
-            timeline=self.timeline,
-            owned=self.owned,
-            outbox=self.outbox,
-            notes=self.notes,
-            clock=self.clock,
-            grace=timedelta(seconds=60),
-        )
-        self.runner = ShardRunner(
-            shards=self.shards,
-            jobs=self.store,
-            ledger=self.ledger,
-            dispatchers=NoDispatchersToWaitFor(),
-            owned=self.owned,
-            timeline=self.timeline,
-            outbox=self.outbox,
-            notes=self.notes,
-            settler=self.settler,
-            watermarks=self.watermarks,
-            clock=self.clock,
-        )
-
-    def link(self, name: str = "d1", credit: int = 1000) -> FakeLink:
-        link = FakeLink(name)
-        self.outbox.link_opened(link)
-        self.outbox.link_answered(link, delivery.DeliverResponse(credit=credit))
-        return link
-
-    def report(self, link: FakeLink, kind: "Event.Kind.ValueType", *ids: str) -> None:
-        events = [Event(execution_id=identity, kind=kind) for identity in ids]
-        self.outbox.link_answered(link, delivery.DeliverResponse(events=events))
-
-    @asynccontextmanager
-    async def owning(self, *jobs: stored_job_pb2.StoredJob) -> AsyncIterator[asyncio.Task[None]]:
-        """Owns the shard, with every loop running."""
-        self.shards.job_changes.put_nowait(ShardChange(is_complete=True, jobs=jobs))
-        self.shards.trigger_changes.put_nowait(ShardChange(is_complete=True))
-        async with asyncio.TaskGroup() as group:
-            loops = [group.create_task(loop()) for loop in (self.ticker.run, self.notes.run, self.settler.run,
-                                                            self.watermarks.run)]  # fmt: skip
-            runner = group.create_task(self.runner.run(SHARD, EPOCH))
-            await self.clock.advance(timedelta(milliseconds=1))
-            try:
-                yield runner
-            finally:
-                self.is_trusted = False
-                for task in (runner, *loops):
-                    task.cancel()
-
-    def watermark(self) -> datetime:
-        return self.shards.watermarks[SHARD][1]
-
-
-def stored(
-    name: str = "a", schedule: str = "* * * * * *", *, version: int = 1, **fields: object
-) -> stored_job_pb2.StoredJob:
-    job = job_pb2.Job(
-        namespace="default",
-        id=name,
-        uid=f"uid-{name}",
-        name=name,
-        schedule=schedule,
-        timezone="UTC",
-        version=version,
-        enabled=True,
-        webhook=target_pb2.WebhookTarget(url="https://example.com"),
-    )
-    job.MergeFrom(job_pb2.Job(**fields))  # type: ignore[arg-type]
-    job.created_at.FromDatetime(START)
-    message = stored_job_pb2.StoredJob(job=job)
-    message.effective_at.FromDatetime(START)
-    return message
-
-
-def times(link: FakeLink) -> list[datetime]:
-    return [moment_of(run.scheduled_us) for run in link.sent]
-
-
-def ids(runs: list[Run]) -> list[str]:
-    return [run.execution_id for run in runs]
 
 
 @pytest.fixture
@@ -275,17 +141,6 @@ async def test_a_takeover_waits_for_history(bench: Bench) -> None:
         assert times(link) == [START + n * SECOND for n in (1, 2, 3)]
 
 
-def unfinished(number: int, status: "execution_pb2.Execution.Status.ValueType") -> execution_pb2.Execution:
-    at = START + number * SECOND
-    execution = execution_pb2.Execution(
-        id=execution_id("uid-a", microseconds(at)), namespace="default", job_id="a", job_uid="uid-a", status=status,
-        delivery=1, cause=execution_pb2.Execution.SCHEDULE,
-        attempts=[execution_pb2.Attempt(number=1)],
-    )  # fmt: skip
-    execution.scheduled_time.FromDatetime(at)
-    return execution
-
-
 async def test_a_run_that_a_dispatcher_still_holds_is_left_to_finish(bench: Bench) -> None:
     link = bench.link()
     running = unfinished(-10, execution_pb2.Execution.RUNNING)
@@ -331,7 +186,7 @@ async def test_late_occurrences_are_explained_and_the_latest_runs(bench: Bench) 
         assert times(link) == [START + timedelta(hours=5)]
         (note,) = bench.ledger.notes
         assert note.execution.status == execution_pb2.Execution.SKIPPED
-        assert "4 run(s)" in note.execution.reason
+        assert "4 runs" in note.execution.reason
 
 
 async def test_a_run_within_the_grace_period_is_not_skipped(bench: Bench) -> None:
@@ -382,12 +237,6 @@ async def test_a_fresh_listing_removes_what_is_not_in_it(bench: Bench) -> None:
         bench.shards.job_changes.put_nowait(ShardChange(is_complete=True, jobs=[stored("b")]))
         await bench.clock.advance(SECOND)
     assert [run.job.id for run in link.sent] == ["b"]
-
-
-def trigger(identity: str, uid: str = "uid-a") -> stored_job_pb2.StoredTrigger:
-    message = stored_job_pb2.StoredTrigger(execution_id=identity, namespace="default", job_id="a", job_uid=uid)
-    message.time.FromDatetime(START)
-    return message
 
 
 async def test_a_promised_run_fires_once_and_is_forgotten_when_recorded(bench: Bench) -> None:

@@ -1,15 +1,27 @@
 """The use cases of JobService."""
 
-from datetime import timedelta
+from collections.abc import Collection, Mapping
+from datetime import UTC, timedelta
 
 import pytest
-from chronos.scheduler.v1 import job_pb2, target_pb2
+from chronos.scheduler.v1 import job_pb2, job_version_service_pb2, run_rules_pb2, target_pb2, timing_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from libs.faults import AlreadyExists, InvalidArgument, NotFound, Stale
+from libs.faults import AlreadyExists, InvalidArgument, NotFound, Stale, WrongState
+from services.scheduler.dependencies import Dependencies
+from services.scheduler.domain.schedule.calendar import WEEKENDS, DaySet
 from services.scheduler.jobs import Jobs
 from tests.fakes.clock import FakeClock
+from tests.fakes.dependencies import FakeDependencyStore
+from tests.fakes.firing import FakeCalendarBook
 from tests.fakes.scheduler import FakeJobStore
+
+
+class FakeCalendarSets:
+    """Knows the built-in calendar only."""
+
+    async def day_sets(self, namespace: str, ids: Collection[str]) -> Mapping[str, DaySet]:
+        return {name: WEEKENDS for name in ids if name == "weekends"}
 
 
 @pytest.fixture
@@ -24,7 +36,14 @@ def store() -> FakeJobStore:
 
 @pytest.fixture
 def jobs(store: FakeJobStore, clock: FakeClock) -> Jobs:
-    return Jobs(store, clock)
+    parents_of = {"extract": (), "load": ("extract",)}
+    return Jobs(
+        store,
+        calendars=FakeCalendarSets(),
+        calendar_view=FakeCalendarBook(),
+        dependencies=Dependencies(FakeDependencyStore(parents_of)),
+        clock=clock,
+    )
 
 
 def wish(name: str = "Nightly report", **fields: object) -> job_pb2.Job:
@@ -95,6 +114,11 @@ async def test_the_same_id_lives_in_two_namespaces(jobs: Jobs) -> None:
         ({"schedule": "0 0 30 2 *"}, "schedule"),
         ({"timezone": "Mars/Olympus"}, "timezone"),
         ({"name": "!!!"}, "id"),
+        ({"schedule": "0 9 * * FRI-MON"}, "schedule"),
+        ({"active_windows": [timing_pb2.Window(start="25:00")]}, "active_windows[0].start"),
+        ({"calendars": timing_pb2.CalendarRule(exclude=["nowhere"])}, "calendars.exclude[0]"),
+        ({"dependencies": run_rules_pb2.Dependencies(depends_on=["load"])}, "dependencies.depends_on"),
+        ({"retry_policy": target_pb2.RetryPolicy(max_attempts=0)}, "retry_policy.max_attempts"),
         ({"webhook": target_pb2.WebhookTarget(url="ftp://x/y")}, "webhook.url"),
         ({"webhook": target_pb2.WebhookTarget(url="not a url")}, "webhook.url"),
         ({"webhook": target_pb2.WebhookTarget(url="http://u:p@host/")}, "webhook.url"),
@@ -270,3 +294,83 @@ async def test_a_token_of_another_list_is_refused(jobs: Jobs) -> None:
         await jobs.list("", size=1, token=token, filter_text="enabled = true")
     with pytest.raises(InvalidArgument, match="not a token"):
         await jobs.list("", size=1, token="garbage", filter_text="")
+
+
+async def test_a_job_keeps_the_rules_of_its_runs_and_says_the_ones_left_out(jobs: Jobs) -> None:
+    job = await create(jobs, wish())
+    assert job.concurrency == job_pb2.Job.FORBID
+    assert job.missed_run_policy == job_pb2.Job.EXECUTE_ONE
+    assert job.delivery_guarantee == job_pb2.Job.AT_LEAST_ONCE
+    assert job.priority == 5
+    queued = await create(jobs, wish("queued", concurrency=job_pb2.Job.QUEUE))
+    assert queued.max_queued_runs == 10
+
+
+async def test_a_job_without_times_says_so(jobs: Jobs) -> None:
+    with pytest.raises(InvalidArgument, match="@manual"):
+        await create(jobs, job_pb2.Job(name="x", webhook=wish().webhook))
+    manual = await create(jobs, job_pb2.Job(name="x", schedule="@manual", webhook=wish().webhook))
+    assert not manual.HasField("next_run")
+    after = run_rules_pb2.Dependencies(depends_on=["load"])
+    report = await create(jobs, job_pb2.Job(name="report", dependencies=after, webhook=wish().webhook))
+    assert report.dependencies.condition == run_rules_pb2.Dependencies.ALL_SUCCESS
+    assert report.dependencies.timeout.ToTimedelta() == timedelta(hours=24)
+
+
+async def test_what_speaks_of_times_needs_a_schedule(jobs: Jobs) -> None:
+    job = job_pb2.Job(name="x", schedule="@manual", max_runs=3, webhook=wish().webhook)
+    with pytest.raises(InvalidArgument) as caught:
+        await create(jobs, job)
+    assert [violation.field for violation in caught.value.violations] == ["max_runs"]
+
+
+async def test_a_job_that_others_depend_on_is_not_deleted(jobs: Jobs) -> None:
+    await create(jobs, wish("extract"))
+    with pytest.raises(WrongState, match="load"):
+        await jobs.delete("", "extract", etag="")
+
+
+async def test_each_version_says_how_it_came_about(jobs: Jobs, store: FakeJobStore) -> None:
+    version = job_version_service_pb2.JobVersion
+    job = await create(jobs, wish())
+    first = store.jobs["default", job.id].stored
+    assert first.change == version.CREATED
+    await jobs.update(
+        "", job.id, job_pb2.Job(priority=7), FieldMask(), validate_only=False, author="k", comment="urgent now"
+    )
+    stored = store.jobs["default", job.id].stored
+    assert (stored.change, stored.comment) == (version.UPDATED, "urgent now")
+    await jobs.set_enabled("", job.id, is_enabled=False, author="k")
+    assert store.jobs["default", job.id].stored.change == version.DISABLED
+    back = await jobs.restore("", job.id, first, etag="", author="k", comment="")
+    stored = store.jobs["default", job.id].stored
+    assert (stored.change, stored.rolled_back_to) == (version.ROLLED_BACK, 1)
+    assert (back.version, back.priority, back.enabled) == (4, 5, True)
+
+
+async def test_an_enabled_job_remembers_since_when_it_was_disabled(
+    jobs: Jobs, store: FakeJobStore, clock: FakeClock
+) -> None:
+    job = await create(jobs, wish())
+    await clock.advance(timedelta(hours=1))
+    disabled_at = clock.now()
+    await jobs.set_enabled("", job.id, is_enabled=False, author="k")
+    await clock.advance(timedelta(hours=1))
+    await jobs.update("", job.id, job_pb2.Job(priority=7), FieldMask(), validate_only=False, author="k")
+    await jobs.set_enabled("", job.id, is_enabled=True, author="k")
+    stored = store.jobs["default", job.id].stored
+    assert stored.disabled_at.ToDatetime(UTC) == disabled_at
+    assert stored.effective_at.ToDatetime(UTC) == clock.now()
+
+
+async def test_max_runs_counts_on_over_a_pause_and_anew_after_a_change_of_times(
+    jobs: Jobs, store: FakeJobStore, clock: FakeClock
+) -> None:
+    job = await create(jobs, wish(max_runs=3))
+    began = store.jobs["default", job.id].stored.counts_from
+    await clock.advance(timedelta(hours=1))
+    await jobs.set_enabled("", job.id, is_enabled=False, author="k")
+    await jobs.set_enabled("", job.id, is_enabled=True, author="k")
+    assert store.jobs["default", job.id].stored.counts_from == began
+    await jobs.update("", job.id, job_pb2.Job(max_runs=5), FieldMask(), validate_only=False, author="k")
+    assert store.jobs["default", job.id].stored.counts_from.ToDatetime(UTC) == clock.now()

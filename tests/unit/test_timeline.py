@@ -1,11 +1,12 @@
 """What is due next."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from services.scheduler.domain.identity import microseconds
-from services.scheduler.domain.missed import resolve_missed
 from services.scheduler.domain.occurrence import FiringJob
-from services.scheduler.domain.schedule.parse import parse_schedule
+from services.scheduler.domain.schedule.job_schedule import build_schedule
+from services.scheduler.domain.schedule.spec import ScheduleSpec
 from services.scheduler.domain.timeline import Timeline
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,7 +22,7 @@ def job(name: str = "a", schedule: str = "* * * * * *", *, is_enabled: bool = Tr
         name=name,
         version=version,
         is_enabled=is_enabled,
-        schedule=parse_schedule(schedule, "", anchor=START),
+        schedule=build_schedule(ScheduleSpec(expression=schedule, anchor=START), {}),
         effective_at=START,
         definition=b"x",
     )
@@ -110,25 +111,14 @@ def test_a_job_that_is_put_back_stays_due() -> None:
     assert names(timeline, START_US + SECOND) == [("a", START_US + SECOND)]
 
 
-def test_of_late_occurrences_the_latest_runs() -> None:
-    schedule = parse_schedule("0 * * * *", "", anchor=START)
-    missed = resolve_missed(schedule, START, cutoff=START + timedelta(hours=5, minutes=30))
-    assert missed.run_at == START + timedelta(hours=5)
-    assert missed.skipped_count == 5
-    assert missed.is_count_exact
+def test_of_jobs_due_at_one_moment_those_of_higher_priority_come_first() -> None:
+    timeline = Timeline()
+    for name, priority in (("low", 1), ("usual", 5), ("high", 9)):
+        timeline.put(0, replace(job(name), priority=priority), after_us=START_US)
+    assert [entry.job.id for entry in timeline.pop_due(START_US + SECOND)] == ["high", "usual", "low"]
 
 
-def test_a_single_late_occurrence_just_runs() -> None:
-    schedule = parse_schedule("0 0 * * *", "", anchor=START)
-    missed = resolve_missed(schedule, START, cutoff=START + timedelta(hours=5))
-    assert missed.run_at == START
-    assert missed.skipped_count == 0
-
-
-def test_a_year_of_missed_seconds_is_settled_at_once() -> None:
-    schedule = parse_schedule("@every 1s", "", anchor=START)
-    cutoff = START + timedelta(days=365)
-    missed = resolve_missed(schedule, START + timedelta(seconds=1), cutoff=cutoff)
-    assert missed.run_at == cutoff - timedelta(seconds=1)
-    assert missed.skipped_count == 100_000
-    assert not missed.is_count_exact
+def test_a_job_without_times_of_its_own_is_not_on_the_timeline() -> None:
+    timeline = Timeline()
+    timeline.put(0, replace(job(), schedule=None), after_us=START_US)
+    assert len(timeline) == 0

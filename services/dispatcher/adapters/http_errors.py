@@ -11,6 +11,7 @@ from pyreqwest.http import Url
 from libs.durations import format_duration
 from services.dispatcher.domain.outcome import Failure, FailureKind
 
+CONNECTING = "client error (Connect)"
 CERTIFICATE = "invalid peer certificate: "
 CERTIFICATE_REASONS = (
     (re.compile("UnknownIssuer|CaUsedAsEndEntity"), "its issuer is unknown"),
@@ -49,8 +50,25 @@ def describe_timeout(timeout: timedelta) -> Failure:
 
 
 def describe_error(error: PyreqwestError, endpoint: Endpoint) -> Failure:
-    """What an error of the client means."""
+    """What an error of the client means.
+
+    NAME, CONNECT, TLS and CERTIFICATE stand for a connection that was never made: nothing of the request went out.
+    """
     causes = _causes(error)
+    # The class of the error does not tell: a ConnectError comes of connections that broke later, too.
+    if CONNECTING in causes:
+        return _not_connected(causes, error, endpoint)
+    if isinstance(error, BodyDecodeError):
+        return Failure(kind=FailureKind.BROKEN, error=f"the answer of {endpoint} broke off: {_last(causes, error)}")
+    if isinstance(error, DecodeError):
+        return Failure(kind=FailureKind.BROKEN, error=f"{endpoint} did not answer in HTTP: {_last(causes, error)}")
+    text = "; ".join(causes) or error.message
+    if any(sign in text for sign in CLOSED):
+        return Failure(kind=FailureKind.BROKEN, error=f"connection closed by {endpoint} before it answered")
+    return Failure(kind=FailureKind.BROKEN, error=f"connection to {endpoint} broken: {_last(causes, error)}")
+
+
+def _not_connected(causes: list[str], error: PyreqwestError, endpoint: Endpoint) -> Failure:
     text = "; ".join(causes) or error.message
     if "dns error" in causes:
         return Failure(kind=FailureKind.NAME, error=f"name {endpoint.host} does not resolve")
@@ -63,12 +81,6 @@ def describe_error(error: PyreqwestError, endpoint: Endpoint) -> Failure:
     if "received fatal alert" in text:
         alert = text.partition("received fatal alert: ")[2]
         return Failure(kind=FailureKind.TLS, error=f"TLS: {endpoint} refused the handshake ({alert})")
-    if isinstance(error, BodyDecodeError):
-        return Failure(kind=FailureKind.BROKEN, error=f"the answer of {endpoint} broke off: {_last(causes, error)}")
-    if isinstance(error, DecodeError):
-        return Failure(kind=FailureKind.BROKEN, error=f"{endpoint} did not answer in HTTP: {_last(causes, error)}")
-    if any(sign in text for sign in CLOSED):
-        return Failure(kind=FailureKind.BROKEN, error=f"connection closed by {endpoint} before it answered")
     return Failure(kind=FailureKind.CONNECT, error=f"no connection to {endpoint}: {_last(causes, error)}")
 
 

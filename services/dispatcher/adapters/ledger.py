@@ -63,8 +63,11 @@ class GrpcLedgerStream:
         """See LedgerStream."""
         try:
             async for response in self._call:
-                stale = frozenset(response.stale_execution_ids)
-                yield Acknowledgement(batch=response.batch, stale_execution_ids=stale)
+                yield Acknowledgement(
+                    batch=response.batch,
+                    stale_execution_ids=frozenset(response.stale_execution_ids),
+                    claimed_execution_ids=frozenset(response.claimed_execution_ids),
+                )
         except grpc.RpcError as error:
             raise self._broken(error) from error
 

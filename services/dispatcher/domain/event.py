@@ -15,6 +15,7 @@ class EventKind(StrEnum):
     STALE = "stale"
     HELD = "held"
     UNKNOWN = "unknown"
+    CLAIMED = "claimed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """An execution on its way: what was asked for, and how far it has come."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -17,6 +17,8 @@ class Status(StrEnum):
     SUCCESS = "success"
     FAILED = "failed"
     TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    LOST = "lost"
 
 
 class Cause(StrEnum):
@@ -25,6 +27,47 @@ class Cause(StrEnum):
     UNSPECIFIED = "unspecified"
     SCHEDULE = "schedule"
     MANUAL = "manual"
+    DEPENDENCY = "dependency"
+    BACKFILL = "backfill"
+    REPLAY = "replay"
+
+
+class Reason(StrEnum):
+    """Why an execution did not run to its end, for programs. Schedulers may give others, which are handed on."""
+
+    NONE = "none"
+    OVERLAP = "overlap"
+    QUEUE_FULL = "queue_full"
+    REPLACED = "replaced"
+    MISSED = "missed"
+    PAUSED = "paused"
+    CALENDAR = "calendar"
+    WINDOW = "window"
+    DST = "dst"
+    QUOTA = "quota"
+    DEPENDENCY_FAILED = "dependency_failed"
+    BREAKER_OPEN = "breaker_open"
+    INTERRUPTED = "interrupted"
+    DELETED = "deleted"
+    CANCELLED_BY_USER = "cancelled_by_user"
+    POLICY = "policy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Why an execution ends before it is delivered: a sentence, and the same for programs."""
+
+    reason: str
+    code: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Facts of an execution that are recorded and otherwise of no matter here."""
+
+    actor: str = ""
+    replay_of: str = ""
+    parent_execution_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +94,15 @@ class Delivery:
     shard: int
     epoch: int
     traceparent: str
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far an execution has come.
 
-    `begun_count` counts attempts begun, the last one at `begun_at`; `attempts` holds those that ended.
+    `begun_count` counts attempts begun, the last one at `begun_at`; `attempts` holds those that ended. `ending` says
+    why it went no further, where that was not up to its attempts.
     """
 
     status: Status = Status.RUNNING
@@ -67,11 +112,15 @@ class Progress:
     started_at: datetime | None = None
     completed_at: datetime | None = None
     verdict: Verdict | None = None
+    ending: Ending | None = None
 
     @property
     def is_final(self) -> bool:
         """Whether nothing more will happen."""
         return self.status is not Status.RUNNING
+
+
+NOT_SENT = Ending(reason="", code=Reason.BREAKER_OPEN)
 
 
 def resume(attempts: tuple[Attempt, ...]) -> Progress:
@@ -112,7 +161,22 @@ def end_attempt(progress: Progress, verdict: Verdict, *, duration: timedelta, wa
         started_at=progress.started_at,
         completed_at=ended_at if wait is None else None,
         verdict=verdict,
+        ending=NOT_SENT if wait is None and verdict.is_breaker_open else None,
     )
+
+
+def end_early(progress: Progress, status: Status, ending: Ending, *, now: datetime) -> Progress:
+    """The execution ends here and now; an attempt that is under way ends with it."""
+    attempts = progress.attempts
+    if progress.begun_at is not None and progress.begun_count > len(attempts):
+        cut_off = Attempt(
+            number=progress.begun_count,
+            started_at=progress.begun_at,
+            duration=max(now - progress.begun_at, timedelta(0)),
+            error=ending.reason[:LONGEST_ERROR],
+        )
+        attempts = (*attempts, cut_off)
+    return replace(progress, status=status, attempts=attempts, completed_at=now, ending=ending)
 
 
 def _final_status(verdict: Verdict) -> Status:

@@ -3,12 +3,16 @@
 import codecs
 from collections.abc import Set
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
+
+from services.dispatcher.domain.breaker import Sign
 
 UTF8 = codecs.getincrementaldecoder("utf-8")
 RETRYABLE_CODES = frozenset({408, 425, 429})
 SUCCESS_CODES = frozenset(range(200, 300))
+NO_WAIT = timedelta(0)
 
 
 class FailureKind(StrEnum):
@@ -22,12 +26,23 @@ class FailureKind(StrEnum):
     TIMEOUT = "timeout"
     BLOCKED = "blocked"
     INVALID = "invalid"
+    BREAKER_OPEN = "breaker_open"
     INTERRUPTED = "interrupted"
     INTERNAL = "internal"
 
 
 # A wrong certificate, a forbidden address and a request that cannot be built do not mend within a back-off.
 PERMANENT_KINDS = frozenset({FailureKind.CERTIFICATE, FailureKind.BLOCKED, FailureKind.INVALID})
+# Nothing of the request can have gone out.
+UNSENT_KINDS = frozenset({
+    FailureKind.NAME, FailureKind.CONNECT, FailureKind.TLS, FailureKind.CERTIFICATE, FailureKind.BLOCKED,
+    FailureKind.INVALID, FailureKind.BREAKER_OPEN,
+})  # fmt: skip
+# The host did not do its part.
+HOST_KINDS = frozenset({
+    FailureKind.NAME, FailureKind.CONNECT, FailureKind.TLS, FailureKind.CERTIFICATE, FailureKind.BROKEN,
+    FailureKind.TIMEOUT,
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +62,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why there is no answer, in a sentence for the job's owner."""
+    """Why there is no answer, in a sentence for the job's owner. `wait` is the least before the next attempt."""
 
     kind: FailureKind
     error: str
+    wait: timedelta = NO_WAIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What came of an attempt. `retry_after` is the header as received."""
+    """What came of an attempt. `retry_after` is the header as received, `failure` why there was no answer."""
 
     is_success: bool
     is_retryable: bool = False
@@ -65,6 +81,22 @@ class Verdict:
     is_response_truncated: bool = False
     error: str = ""
     retry_after: str = ""
+    failure: Failure | None = None
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether it is certain that nothing of the request went out."""
+        return self.failure is not None and self.failure.kind in UNSENT_KINDS
+
+    @property
+    def is_breaker_open(self) -> bool:
+        """Whether it was not sent because a circuit breaker was open."""
+        return self.failure is not None and self.failure.kind is FailureKind.BREAKER_OPEN
+
+    @property
+    def wait(self) -> timedelta:
+        """The least before the next attempt."""
+        return self.failure.wait if self.failure is not None else NO_WAIT
 
 
 def judge(result: Answer | Failure, success_codes: Set[int]) -> Verdict:
@@ -75,6 +107,7 @@ def judge(result: Answer | Failure, success_codes: Set[int]) -> Verdict:
             is_retryable=result.kind not in PERMANENT_KINDS,
             is_timeout=result.kind is FailureKind.TIMEOUT,
             error=result.error,
+            failure=result,
         )
     code = result.status_code
     is_success = code in (success_codes or SUCCESS_CODES) and not result.longest_bytes
@@ -92,6 +125,15 @@ def judge(result: Answer | Failure, success_codes: Set[int]) -> Verdict:
 def is_retryable(status_code: int) -> bool:
     """Whether an endpoint that answers so may do better in a while: 5xx, 408, 425 and 429."""
     return status_code >= 500 or status_code in RETRYABLE_CODES
+
+
+def sign_of(result: Answer | Failure, verdict: Verdict) -> Sign:
+    """What an attempt says about its host."""
+    if isinstance(result, Failure):
+        return Sign.FAILURE if result.kind in HOST_KINDS else Sign.NONE
+    if verdict.is_success or result.status_code < 400:
+        return Sign.SUCCESS
+    return Sign.FAILURE if result.status_code >= 500 or result.status_code == 429 else Sign.ANSWERED
 
 
 def _text(body: bytes, *, is_truncated: bool) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -19,7 +19,10 @@ CONNECTION_HEADERS = frozenset(
     | {"transfer-encoding"}
 )
 DEFAULT_KEY_HEADER = "X-API-Key"
+# They hold credentials also where a job gives them as plain headers.
+SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 JSON = "application/json"
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,7 @@ class Request:
 class RequestPlan:
     """What all requests of one version of a job share. The body is fixed, or a template, or None.
 
-    `endpoint` is the host and port of the URL, as written.
+    `endpoint` is the host and port of the URL. `secret_headers` are the names of those that hold credentials.
     """
 
     method: str
@@ -97,6 +100,7 @@ class RequestPlan:
     body: bytes | Template | None = field(repr=False)
     is_json: bool
     timeout: timedelta
+    secret_headers: Set[str] = frozenset()
 
     @property
     def weight(self) -> int:
@@ -139,9 +143,11 @@ def compile_request(webhook: Webhook, *, timeout: timedelta, user_agent: str) ->
     if webhook.body:
         headers["content-type"] = ("Content-Type", JSON)
     headers |= {name.lower(): (name, value) for name, value in webhook.headers.items() if not _is_ours(name)}
+    secret_names = set(SECRET_HEADERS)
     if webhook.credentials is not None:
         name, value = _authorize(webhook.credentials)
         headers[name.lower()] = (name, value)
+        secret_names.add(name.lower())
     return RequestPlan(
         method=webhook.method or "POST",
         url=webhook.url,
@@ -150,6 +156,7 @@ def compile_request(webhook: Webhook, *, timeout: timedelta, user_agent: str) ->
         body=_compile_body(webhook.body),
         is_json=_is_json(headers.get("content-type", ("", ""))[1]),
         timeout=timeout,
+        secret_headers=frozenset(name for key, (name, _) in headers.items() if key in secret_names),
     )
 
 
@@ -160,7 +167,11 @@ def rfc3339(moment: datetime) -> str:
 
 def _endpoint(url: str) -> str:
     try:
-        return urlsplit(url).netloc.rpartition("@")[2].lower()
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2].lower().removesuffix(":")
+        if not host or parts.port is not None:
+            return host
+        return f"{host}:{DEFAULT_PORTS.get(parts.scheme, 0)}"
     except ValueError:
         return ""
 

@@ -1,5 +1,6 @@
 """An execution as the ledger keeps it."""
 
+from collections.abc import Collection, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ class Status(IntEnum):
     FAILED = 4
     SKIPPED = 5
     TIMED_OUT = 6
+    CANCELLED = 7
+    LOST = 8
 
 
 FIRST_FINAL = int(Status.SUCCESS)
@@ -49,10 +52,20 @@ class Record(NamedTuple):
     trace_id: str
     shard: int
     epoch: int
+    reason_code: int = 0
+    definition_id: bytes = b""
+    """Of the Definition that it was first delivered with. Empty while it was not."""
+    claimant: str = ""
+    """Who has claimed it. Empty while nobody has."""
+    dispatcher: str = ""
+    skipped_until_us: int | None = None
+    """The last of the runs that it stands for; None for a single one."""
+    details: bytes = b""
+    """What few executions have, encoded; opaque here."""
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more can happen to it."""
+        """Whether it has ended, as far as anybody knows."""
         return self.status >= FIRST_FINAL
 
 
@@ -61,3 +74,32 @@ class Change(NamedTuple):
 
     seq: int
     record: Record
+
+
+class Definition(NamedTuple):
+    """How a version of a job is delivered. Request and job are encoded, and opaque here."""
+
+    id: bytes
+    request: bytes
+    job: bytes
+
+
+class Batch(NamedTuple):
+    """What one sender tells at once."""
+
+    records: Sequence[Record]
+    claims: Collection[int] = frozenset()
+    """Places in `records` of those that are claims: they count only when nobody else has begun the execution."""
+    definitions: Sequence[Definition] = ()
+
+
+class Refused(NamedTuple):
+    """The ids of a batch's records of which nothing was recorded."""
+
+    stale: frozenset[bytes] = frozenset()
+    """Starts of an owner whose shard has been taken over since."""
+    claimed: frozenset[bytes] = frozenset()
+    """Claims on what somebody else has begun, or what has ended."""
+
+
+NOTHING_REFUSED = Refused()

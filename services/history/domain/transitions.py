@@ -4,6 +4,9 @@ from collections.abc import Iterable
 
 from services.history.domain.records import FIRST_FINAL, Record, Status
 
+KNOWN_ENDS = frozenset({Status.SUCCESS, Status.FAILED, Status.TIMED_OUT, Status.CANCELLED})
+"""Ends that an execution has only after it began, and that somebody saw."""
+
 
 def is_stale(news: Record, sealed_epoch: int) -> bool:
     """Whether it tells of a start by an owner whose shard has been taken over since.
@@ -13,14 +16,27 @@ def is_stale(news: Record, sealed_epoch: int) -> bool:
     return news.status < FIRST_FINAL and news.epoch < sealed_epoch
 
 
+def is_granted(claim: Record, stored: Record | None) -> bool:
+    """Whether a claim counts: nobody else has begun the execution, and it has not ended.
+
+    The same claim again is granted again. One of an earlier delivery than the stored one is not.
+    """
+    if stored is None:
+        return True
+    if stored.is_final or claim.delivery < stored.delivery:
+        return False
+    return stored.status == Status.PENDING or stored.claimant == claim.claimant
+
+
 def supersedes(news: Record, stored: Record) -> bool:
     """Whether the news moves the stored record on.
 
-    A final record never moves. Success counts whichever delivery brought it; any other end counts only when no later
-    delivery is under way. Otherwise a later delivery supersedes an earlier one, and within a delivery progress does.
+    A final record never moves, but for a lost one: an end of the same or an earlier delivery is how it really ended.
+    Success counts whichever delivery brought it; any other end counts only when no later delivery is under way.
+    Otherwise a later delivery supersedes an earlier one, and within a delivery progress does.
     """
     if stored.status >= FIRST_FINAL:
-        return False
+        return stored.status == Status.LOST and news.status in KNOWN_ENDS and news.delivery <= stored.delivery
     if news.status == Status.SUCCESS or news.delivery > stored.delivery:
         return True
     if news.delivery < stored.delivery:
@@ -31,8 +47,9 @@ def supersedes(news: Record, stored: Record) -> bool:
 def advance(stored: Record | None, news: Record) -> Record:
     """The record after the news; `stored` itself when the news changes nothing.
 
-    The news wins, except that the earliest start, the longer list of attempts, the highest delivery and the most
-    advanced status stay, and that what identifies the execution never changes.
+    The news wins, except that the earliest start, the longer list of attempts, the highest delivery, the first
+    definition and, before the end, the most advanced status stay; that the news takes nothing away where it says
+    nothing of claimant, dispatcher and details; and that what identifies the execution never changes.
     """
     if stored is None:
         return news
@@ -43,7 +60,7 @@ def advance(stored: Record | None, news: Record) -> Record:
     return stored._replace(
         started_us=min(starts, default=None),
         completed_us=news.completed_us,
-        status=max(stored.status, news.status),
+        status=news.status if news.status >= FIRST_FINAL else max(stored.status, news.status),
         attempt_count=max(stored.attempt_count, news.attempt_count),
         status_code=news.status_code,
         response=news.response,
@@ -53,6 +70,12 @@ def advance(stored: Record | None, news: Record) -> Record:
         attempts=stored.attempts if keeps_attempts else news.attempts,
         delivery=max(stored.delivery, news.delivery),
         epoch=max(stored.epoch, news.epoch),
+        reason_code=news.reason_code,
+        definition_id=stored.definition_id or news.definition_id,
+        claimant=news.claimant or stored.claimant,
+        dispatcher=news.dispatcher or stored.dispatcher,
+        skipped_until_us=news.skipped_until_us,
+        details=news.details or stored.details,
     )
 
 
@@ -60,7 +83,7 @@ def coalesce(batch: Iterable[Record]) -> list[Record]:
     """Fewer records with the same effect: steps of one delivery that follow each other become one.
 
     Records are joined only where that cannot change the outcome, whatever is stored already: an end must still meet
-    the stored record by itself, and so must the news of another delivery.
+    the stored record by itself, and so must the news of another delivery. Claims are decided before.
     """
     joined: list[Record] = []
     places: dict[bytes, int] = {}

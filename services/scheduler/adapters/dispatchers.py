@@ -8,6 +8,7 @@ from typing import Protocol
 import grpc
 from chronos.cluster.v1.cluster_pb2 import Member
 from chronos.dispatcher.v1 import delivery_service_pb2, delivery_service_pb2_grpc
+from chronos.history.v1 import execution_pb2
 
 from libs.clock import Clock
 from libs.etcd.membership import MemberWatch
@@ -56,6 +57,11 @@ class Link:
     def adopt(self, execution_ids: Sequence[str]) -> None:
         """See ports.DispatcherLink."""
         self._requests.put_nowait(delivery_service_pb2.DeliverRequest(adopt_execution_ids=execution_ids))
+
+    def cancel(self, execution_id: str, reason: str, code: "execution_pb2.Execution.Reason.ValueType") -> None:
+        """See ports.DispatcherLink."""
+        wish = delivery_service_pb2.Cancellation(execution_id=execution_id, reason=reason, reason_code=code)
+        self._requests.put_nowait(delivery_service_pb2.DeliverRequest(cancellations=[wish]))
 
     async def requests(self) -> AsyncIterator[delivery_service_pb2.DeliverRequest]:
         """What the stream sends, for ever."""

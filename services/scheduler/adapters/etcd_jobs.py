@@ -1,20 +1,24 @@
-"""Jobs in etcd: the job, its entry in the index, and the answer to its request id, in one transaction each."""
+"""Jobs in etcd: the job, its present version, its entry in the index, and the answer to its request id, in one
+transaction each.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
 
-from chronos.scheduler.v1 import stored_job_pb2
+from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 
 from libs.etcd import keys
 from libs.etcd.port import Etcd
-from libs.etcd.transactions import Compare, Delete, Get, Operation, Put
+from libs.etcd.transactions import Compare, Delete, DeletePrefix, Get, Operation, Put
 from libs.etcd.values import KeyValue
-from libs.faults import AlreadyExists, InvalidArgument, Stale
+from libs.faults import AlreadyExists, InvalidArgument, LimitReached, Stale
+from services.scheduler.adapters.etcd_guards import GuardedJobs
 from services.scheduler.domain.identity import shard_of
 from services.scheduler.ports import JobPage, Versioned
 
 REQUEST_MEMORY = timedelta(hours=24)
 READS_PER_TXN = 100
+VERSIONS_KEPT = 50
 
 
 class EtcdJobStore:
@@ -23,6 +27,7 @@ class EtcdJobStore:
     def __init__(self, etcd: Etcd, shard_count: int) -> None:
         self._etcd = etcd
         self._shard_count = shard_count
+        self._guarded = GuardedJobs(etcd, shard_count)
 
     async def insert(self, stored: stored_job_pb2.StoredJob) -> Versioned:
         """See ports.JobStore."""
@@ -31,6 +36,7 @@ class EtcdJobStore:
         compares = [Compare.absent(key)]
         puts: list[Operation] = [
             Put(key, stored.SerializeToString()),
+            _version(stored),
             Put(keys.job_index(job.namespace, job.id), str(self._shard(job.namespace, job.id)).encode()),
         ]
         failure: list[Operation] = [Get(key)]
@@ -40,7 +46,12 @@ class EtcdJobStore:
             compares.append(Compare.absent(request_key))
             puts.append(Put(request_key, job.id.encode(), lease))
             failure.append(Get(request_key))
-        result = await self._etcd.txn(compares, puts, failure)
+        try:
+            result = await self._guarded.txn(compares, puts, failure, old=None, new=job)
+        except (InvalidArgument, LimitReached, Stale):
+            if request_id:
+                await self._etcd.revoke(lease)
+            raise
         if result.succeeded:
             return Versioned(stored=stored, revision=result.revision)
         if request_id:
@@ -77,7 +88,11 @@ class EtcdJobStore:
     async def replace(self, stored: stored_job_pb2.StoredJob, *, revision: int) -> Versioned:
         """See ports.JobStore."""
         key = self._key(stored.job.namespace, stored.job.id)
-        result = await self._etcd.txn([Compare.mod_revision_is(key, revision)], [Put(key, stored.SerializeToString())])
+        puts: list[Operation] = [Put(key, stored.SerializeToString()), _version(stored)]
+        if (outdated := stored.job.version - VERSIONS_KEPT) > 1:
+            puts.append(Delete(keys.version(stored.job.namespace, stored.job.id, outdated)))
+        old = await self._version_of(stored.job.namespace, stored.job.id, revision)
+        result = await self._guarded.txn([Compare.mod_revision_is(key, revision)], puts, old=old, new=stored.job)
         if not result.succeeded:
             raise _stale(stored.job.id)
         return Versioned(stored=stored, revision=result.revision)
@@ -85,17 +100,32 @@ class EtcdJobStore:
     async def delete(self, namespace: str, job_id: str, *, revision: int) -> None:
         """See ports.JobStore."""
         key = self._key(namespace, job_id)
-        result = await self._etcd.txn(
-            [Compare.mod_revision_is(key, revision)], [Delete(key), Delete(keys.job_index(namespace, job_id))]
-        )
+        old = await self._version_of(namespace, job_id, revision)
+        steps: list[Operation] = [
+            Delete(key),
+            Delete(keys.job_index(namespace, job_id)),
+            DeletePrefix(keys.versions_of(namespace, job_id)),
+        ]
+        result = await self._guarded.txn([Compare.mod_revision_is(key, revision)], steps, old=old, new=None)
         if not result.succeeded:
             raise _stale(job_id)
+
+    async def _version_of(self, namespace: str, job_id: str, revision: int) -> job_pb2.Job:
+        found = await self.get(namespace, job_id)
+        if found is None or found.revision != revision:
+            raise _stale(job_id)
+        return found.stored.job
 
     def _key(self, namespace: str, job_id: str) -> bytes:
         return keys.job(self._shard(namespace, job_id), namespace, job_id)
 
     def _shard(self, namespace: str, job_id: str) -> int:
         return shard_of(namespace, job_id, self._shard_count)
+
+
+def _version(stored: stored_job_pb2.StoredJob) -> Put:
+    job = stored.job
+    return Put(keys.version(job.namespace, job.id, job.version), stored.SerializeToString())
 
 
 def _versioned(item: KeyValue) -> Versioned:

@@ -41,10 +41,10 @@ class EtcdShardStore:
         async with aclosing(self._etcd.follow(keys.triggers_of_shard(shard))) as changes:
             async for change in changes:
                 if isinstance(change, Snapshot):
-                    yield ShardChange(is_complete=True, triggers=[_trigger(item.value) for item in change.items])
+                    yield _orders([(item.key, item.value) for item in change.items], is_complete=True)
                 else:
-                    puts = [event for event in change.events if not event.is_delete]
-                    yield ShardChange(is_complete=False, triggers=[_trigger(event.value) for event in puts])
+                    puts = [(event.key, event.value) for event in change.events if not event.is_delete]
+                    yield _orders(puts, is_complete=False)
 
     async def watermark(self, shard: int) -> datetime | None:
         """See ports.ShardStore."""
@@ -75,8 +75,17 @@ def _job(value: bytes) -> stored_job_pb2.StoredJob:
     return stored_job_pb2.StoredJob.FromString(value)
 
 
-def _trigger(value: bytes) -> stored_job_pb2.StoredTrigger:
-    return stored_job_pb2.StoredTrigger.FromString(value)
+def _orders(items: Sequence[tuple[bytes, bytes]], *, is_complete: bool) -> ShardChange:
+    values: dict[str, list[bytes]] = {"": [], "cancel": [], "followup": [], "signal": []}
+    for key, value in items:
+        values.setdefault(keys.trigger_part(key), []).append(value)
+    return ShardChange(
+        is_complete=is_complete,
+        triggers=[stored_job_pb2.StoredTrigger.FromString(value) for value in values[""]],
+        cancels=[stored_job_pb2.StoredCancel.FromString(value) for value in values["cancel"]],
+        follow_ups=[stored_job_pb2.StoredFollowUp.FromString(value) for value in values["followup"]],
+        signals=[stored_job_pb2.StoredSignal.FromString(value) for value in values["signal"]],
+    )
 
 
 def _names(key: bytes) -> tuple[str, str]:

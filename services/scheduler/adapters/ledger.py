@@ -11,9 +11,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from libs.etcd.membership import MemberWatch
 from libs.faults import Unavailable
 from libs.rpc.channel import fault_from
-from services.scheduler.ports import Note, Sealed
+from services.scheduler.ports import Found, Note, Sealed
 
 SEAL_DEADLINE = timedelta(seconds=10)
+FIND_DEADLINE = timedelta(seconds=10)
 RECORD_DEADLINE = timedelta(seconds=5)
 OpenChannel = Callable[[str], grpc.aio.Channel]
 
@@ -58,6 +59,38 @@ class HistoryLedger:
         except grpc.aio.AioRpcError as error:
             raise fault_from(error) from error
         raise Unavailable("history ended the stream before it acknowledged the notes")
+
+    async def find(
+        self,
+        namespace: str,
+        *,
+        job_id: str = "",
+        ids: Sequence[str] = (),
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 1000,
+        with_definitions: bool = False,
+        with_stretches: bool = False,
+    ) -> Found:
+        """See ports.Ledger."""
+        request = ledger_service_pb2.FindExecutionsRequest(
+            namespace=namespace,
+            job_id=job_id,
+            ids=ids,
+            limit=limit,
+            with_definitions=with_definitions,
+            with_stretches=with_stretches,
+        )
+        if start is not None:
+            getattr(request, "from").FromDatetime(start)  # `from` is a keyword of Python
+        if end is not None:
+            request.to.FromDatetime(end)
+        stub = await self._stub()
+        try:
+            response = await stub.FindExecutions(request, timeout=FIND_DEADLINE.total_seconds())
+        except grpc.aio.AioRpcError as error:
+            raise fault_from(error) from error
+        return Found(executions=response.executions, definitions=response.definitions)
 
     async def close(self) -> None:
         """Closes every channel."""

@@ -30,6 +30,12 @@ def manual_execution_id(now_us: int) -> str:
     return _timed_uuid(now_us, secrets.token_bytes(10))
 
 
+def repeated_execution_id(job_uid: str, scheduled_us: int, generation: int) -> str:
+    """The id of a run that makes up for a time of the schedule: the `generation`-th one for that time, from 0."""
+    digest = blake2b(b"%d/%s/backfill/%d" % (scheduled_us, job_uid.encode(), generation), digest_size=10).digest()
+    return _timed_uuid(scheduled_us, digest)
+
+
 def microseconds(moment: datetime) -> int:
     """Unix time in microseconds."""
     return (moment - EPOCH) // MICROSECOND

@@ -1,10 +1,13 @@
 """What fires: jobs as the firing path sees them, and the runs that come of them."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from services.scheduler.domain.schedule.sequence import Schedule
+from services.scheduler.domain.schedule.job_schedule import JobSchedule
+
+MOST_QUEUED_RUNS = 10
+USUAL_PRIORITY = 5
 
 
 class Cause(StrEnum):
@@ -12,14 +15,45 @@ class Cause(StrEnum):
 
     SCHEDULE = "schedule"
     MANUAL = "manual"
+    DEPENDENCY = "dependency"
+    BACKFILL = "backfill"
+    REPLAY = "replay"
+
+
+class Concurrency(StrEnum):
+    """What happens when a run is due while another one of the job is under way."""
+
+    ALLOW = "allow"
+    FORBID = "forbid"
+    REPLACE = "replace"
+    QUEUE = "queue"
+
+
+class MissedPolicy(StrEnum):
+    """What happens to runs that were noticed too late."""
+
+    IGNORE = "ignore"
+    EXECUTE_ONE = "execute_one"
+    EXECUTE_ALL = "execute_all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissedRules:
+    """How missed runs are made up for: none older than `window`, with EXECUTE_ALL at most `max_runs`, paced."""
+
+    policy: MissedPolicy = MissedPolicy.EXECUTE_ONE
+    window: timedelta = timedelta(days=366)
+    max_runs: int = 100
+    interval: timedelta = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FiringJob:
-    """One version of a job: when it fires, and what is handed on.
+    """One version of a job: when it fires, how its runs get along, and what is handed on.
 
-    `definition` is the job as the dispatcher wants it, a serialized message that nothing here looks into.
-    Occurrences count only after `effective_at`.
+    `schedule` is None for a job without times of its own. Occurrences count only after `effective_at`; the job was
+    disabled from `disabled_at` until then, if that is set. `definition` is the job as the dispatcher wants it, a
+    serialized message that nothing here looks into, `definition_id` its hash; both are empty for a job that is gone.
     """
 
     namespace: str
@@ -28,16 +62,42 @@ class FiringJob:
     name: str
     version: int
     is_enabled: bool
-    schedule: Schedule
+    schedule: JobSchedule | None
     effective_at: datetime
+    disabled_at: datetime | None = None
     definition: bytes
+    definition_id: bytes = b""
+    calendars: tuple[str, ...] = ()
+    concurrency: Concurrency = Concurrency.FORBID
+    max_queued_runs: int = MOST_QUEUED_RUNS
+    priority: int = USUAL_PRIORITY
+    missed: MissedRules = field(default_factory=MissedRules)
+    is_at_most_once: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and id."""
+        return self.namespace, self.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a run comes from that no schedule asked for."""
+
+    actor: str = ""
+    replay_of: str = ""
+    parent_execution_ids: tuple[str, ...] = ()
+
+
+NO_ORIGIN = Origin()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One execution to be delivered. `scheduled_us` is Unix time in microseconds.
 
-    `delivery` counts how often it was handed out; `attempts` are those of earlier deliveries, serialized.
+    `delivery` counts how often it was handed out; `attempts` are those of earlier deliveries, serialized. `is_patient`
+    is set for runs that wait for their turn however many others do: catch-up and backfill.
     """
 
     execution_id: str
@@ -46,6 +106,9 @@ class Run:
     epoch: int
     scheduled_us: int
     cause: Cause
+    concurrency: Concurrency
     traceparent: str
     delivery: int = 1
     attempts: tuple[bytes, ...] = ()
+    origin: Origin = NO_ORIGIN
+    is_patient: bool = False

@@ -1,20 +1,48 @@
 """Runs on their way: which dispatcher gets them, and what must be handed out again."""
 
 import random
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from chronos.dispatcher.v1 import delivery_service_pb2 as delivery
 
+from libs.fair_queue import FairQueue
 from libs.log import get_logger
 from services.scheduler import metrics
 from services.scheduler.domain.occurrence import Run
 from services.scheduler.firing.owned import OwnedShards
-from services.scheduler.ports import DispatcherLink
+from services.scheduler.ports import DispatcherLink, Reason, Status
 
 BATCH = 500
 Kind = delivery.DeliveryEvent
+
+
+class Listener(Protocol):
+    """Who wants to know what becomes of runs."""
+
+    def recorded(self, run: Run) -> None:
+        """The ledger has the run; may be told more than once."""
+
+    def ended(self, run: Run, status: Status) -> None:
+        """The ledger has the run's end."""
+
+    def orphaned(self, run: Run) -> None:
+        """It must be handed out again, but its job is gone (its definition is empty)."""
+
+    def lost(self, run: Run) -> None:
+        """At most once: it was begun, and nobody knows how it ended."""
+
+    def cancelled(self, run: Run, reason: str, code: Reason) -> None:
+        """It was to be stopped, and no dispatcher has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run is to be stopped."""
+
+    reason: str
+    code: Reason
 
 
 @dataclass(slots=True)
@@ -40,24 +68,17 @@ class Outbox:
 
     A run goes to the less busy of two random dispatchers that have credit. When its link breaks, the dispatcher is
     asked again as soon as it can be reached. When it is gone, does not hold the run, or gives it back, the run is
-    handed out again under the same execution id with the next delivery number.
-    `on_recorded` is called once the ledger has a run, `on_orphan` for one that must be handed out again but whose
-    job is gone (its definition is empty).
+    handed out again under the same execution id with the next delivery number; an at-most-once run only if it was
+    never begun. Namespaces take turns, and within one the runs of higher priority go first.
     """
 
-    def __init__(
-        self,
-        owned: OwnedShards,
-        on_recorded: Callable[[Run], None],
-        on_orphan: Callable[[Run], None],
-        *,
-        limit: int,
-    ) -> None:
+    def __init__(self, owned: OwnedShards, listener: Listener, *, limit: int) -> None:
         self._owned = owned
-        self._on_recorded = on_recorded
-        self._on_orphan = on_orphan
+        self._listener = listener
         self._limit = limit
-        self._queue: deque[Run] = deque()
+        self._queue: FairQueue[Run] = FairQueue()
+        self._begun: set[str] = set()
+        self._stops: dict[str, Stop] = {}
         self._lanes: dict[str, Lane] = {}
         self._limbo: dict[str, dict[str, Run]] = {}
         self._adoptions: dict[str, Adoption] = {}
@@ -80,18 +101,36 @@ class Outbox:
 
     def submit(self, runs: Iterable[Run]) -> None:
         """Takes runs to be delivered, in order."""
-        self._queue.extend(runs)
+        for run in runs:
+            self._queue.push(run.job.namespace, run.job.priority, run)
         self._pump()
 
     def adopt(self, runs: Sequence[Run]) -> None:
         """Takes over runs that were handed out by an earlier owner: asks all dispatchers who holds them."""
         asked = list(self._lanes.values())
         for run in runs:
+            self._begun.add(run.execution_id)
             self._adoptions[run.execution_id] = Adoption(run, {lane.link.instance for lane in asked})
         for lane in asked:
             lane.link.adopt([run.execution_id for run in runs])
         if not asked:
             self._redeliver([self._adoptions.pop(run.execution_id).run for run in runs])
+
+    def cancel(self, execution_id: str, *, reason: str, code: Reason) -> bool:
+        """Stops a run, wherever it is; False when it is unknown here."""
+        stop = Stop(reason, code)
+        for lane in self._lanes.values():
+            if execution_id in lane.held:
+                self._stops[execution_id] = stop
+                lane.link.cancel(execution_id, reason, code)
+                return True
+        if execution_id in self._adoptions or any(execution_id in held for held in self._limbo.values()):
+            self._stops[execution_id] = stop
+            return True
+        waiting = self._queue.take_if(lambda run: run.execution_id == execution_id)
+        for run in waiting:
+            self._listener.cancelled(run, reason, code)
+        return bool(waiting)
 
     def awaits(self, execution_ids: Iterable[str]) -> bool:
         """Whether any of these is at a dispatcher."""
@@ -99,12 +138,14 @@ class Outbox:
 
     def forget(self, shard: int) -> None:
         """Drops everything of a shard that is not owned any more; its next owner takes over."""
-        self._queue = deque(run for run in self._queue if run.shard != shard)
+        self._queue.take_if(lambda run: run.shard == shard)
         for held in self._all_held():
             for identity in [identity for identity, run in held.items() if run.shard == shard]:
                 del held[identity]
+                self._forget_run(identity)
         for identity in [identity for identity, adoption in self._adoptions.items() if adoption.run.shard == shard]:
             del self._adoptions[identity]
+            self._forget_run(identity)
 
     def link_opened(self, link: DispatcherLink) -> None:
         """A dispatcher is there, with no credit yet. If its link broke before, it is asked what it still holds."""
@@ -150,24 +191,45 @@ class Outbox:
         match event.kind:
             case Kind.RECORDED:
                 if (run := lane.held.get(identity)) is not None:
-                    self._on_recorded(run)
+                    self._recorded(run)
             case Kind.FINISHED:
                 adoption = self._adoptions.pop(identity, None)
                 run = lane.held.pop(identity, None) or (adoption.run if adoption else None)
                 if run is not None:
-                    self._on_recorded(run)
+                    self._forget_run(identity)
+                    self._listener.recorded(run)
+                    self._listener.ended(run, event.status)
             case Kind.RETURNED:
                 if (run := lane.held.pop(identity, None)) is not None:
                     attempts = tuple(attempt.SerializeToString() for attempt in event.attempts)
                     self._redeliver([replace(run, attempts=attempts or run.attempts)])
             case Kind.STALE:
-                lane.held.pop(identity, None)
+                if lane.held.pop(identity, None) is not None:
+                    self._forget_run(identity)
             case Kind.HELD:
                 if (adoption := self._adoptions.pop(identity, None)) is not None:
                     lane.held[identity] = adoption.run
-                    self._on_recorded(adoption.run)
+                    self._recorded(adoption.run)
+                    if (stop := self._stops.get(identity)) is not None:
+                        lane.link.cancel(identity, stop.reason, stop.code)
             case Kind.UNKNOWN:
                 self._not_held(identity, lane.link.instance)
+            case Kind.CLAIMED:
+                if (run := lane.held.pop(identity, None)) is not None:
+                    self._lose(run)
+
+    def _recorded(self, run: Run) -> None:
+        if run.job.is_at_most_once:
+            self._begun.add(run.execution_id)
+        self._listener.recorded(run)
+
+    def _lose(self, run: Run) -> None:
+        self._forget_run(run.execution_id)
+        self._listener.lost(run)
+
+    def _forget_run(self, execution_id: str) -> None:
+        self._begun.discard(execution_id)
+        self._stops.pop(execution_id, None)
 
     def _not_held(self, identity: str, instance: str) -> None:
         adoption = self._adoptions.get(identity)
@@ -179,13 +241,26 @@ class Outbox:
             self._redeliver([adoption.run])
 
     def _redeliver(self, runs: Collection[Run]) -> None:
-        again = [replace(run, delivery=run.delivery + 1) for run in runs if run.job.definition]
-        for run in runs:
-            if not run.job.definition:
-                self._on_orphan(run)
+        again = [replace(run, delivery=run.delivery + 1) for run in runs if self._may_go_again(run)]
         metrics.REDELIVERED.inc(len(again))
-        self._queue.extendleft(reversed(again))
+        for run in reversed(again):
+            self._queue.push_front(run.job.namespace, run.job.priority, run)
         self._pump()
+
+    def _may_go_again(self, run: Run) -> bool:
+        """Whether a run that no dispatcher has any more is handed out again; tells the listener when it is not."""
+        stop = self._stops.get(run.execution_id)
+        was_begun = run.execution_id in self._begun
+        self._forget_run(run.execution_id)
+        if stop is not None:
+            self._listener.cancelled(run, stop.reason, stop.code)
+        elif not run.job.definition:
+            self._listener.orphaned(run)
+        elif run.job.is_at_most_once and was_begun:
+            self._listener.lost(run)
+        else:
+            return True
+        return False
 
     def _pump(self) -> None:
         while self._queue:
@@ -194,7 +269,7 @@ class Outbox:
                 return
             batch: list[Run] = []
             while self._queue and len(batch) < min(lane.credit, BATCH):
-                run = self._queue.popleft()
+                run = self._queue.pop()
                 shard = self._owned.get(run.shard, run.epoch)
                 if shard is not None and shard.is_open:
                     lane.held[run.execution_id] = run

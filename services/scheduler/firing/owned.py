@@ -12,12 +12,15 @@ class OwnedShard:
 
     Everything up to `horizon_us` was fired; of that, `unrecorded` is not in the ledger yet. `recorded` are ids that
     an earlier owner got recorded past its watermark. `triggers` are promised runs that were taken up: those whose keys
-    are still in etcd, and the last ones that were settled, which a listing under way may still show.
-    Only while `is_open` does it fire.
+    are still in etcd, and the last ones that were settled, which a listing under way may still show. `cancels` are
+    executions that somebody wants stopped. `broken` are jobs whose schedule cannot be read, with the calendars that
+    they name. Only while `is_open` does it fire.
     """
 
     __slots__ = (
         "_settled",
+        "broken",
+        "cancels",
         "epoch",
         "horizon_us",
         "is_open",
@@ -37,6 +40,8 @@ class OwnedShard:
         self.unrecorded: dict[str, int] = {}
         self.recorded: set[str] = set()
         self.triggers: set[str] = set()
+        self.cancels: set[str] = set()
+        self.broken: dict[tuple[str, str], tuple[str, ...]] = {}
         self.jobs: dict[tuple[str, str], FiringJob] = {}
         self.is_open = False
         self._settled: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""Forgetting promised runs once they are recorded."""
+"""Forgetting promised runs, and wishes to stop runs, once they have been met."""
 
 from collections import deque
 from datetime import timedelta
@@ -14,30 +14,44 @@ BATCH = 50
 
 
 class Settler:
-    """Forgets triggers whose executions are recorded."""
+    """Forgets triggers whose executions are recorded, and cancels whose executions have ended."""
 
     def __init__(self, store: TriggerStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._queue: deque[tuple[OwnedShard, str]] = deque()
+        self._triggers: deque[tuple[int, str]] = deque()
+        self._cancels: deque[tuple[int, str]] = deque()
         self._log = get_logger()
 
     def settle(self, shard: OwnedShard, execution_id: str) -> None:
         """Takes a trigger to be forgotten. Repeating it changes nothing."""
         if shard.settle_trigger(execution_id):
-            self._queue.append((shard, execution_id))
+            self._triggers.append((shard.shard, execution_id))
+
+    def settle_cancel(self, shard: OwnedShard, execution_id: str) -> None:
+        """Takes a wish to stop a run to be forgotten, if there is one."""
+        if execution_id in shard.cancels:
+            shard.cancels.discard(execution_id)
+            self._cancels.append((shard.shard, execution_id))
 
     async def run(self) -> None:
         """Works until cancelled. What could not be deleted is tried again."""
         while True:
             await self._clock.sleep(PAUSE)
-            batch = [self._queue[index] for index in range(min(BATCH, len(self._queue)))]
-            if not batch:
-                continue
+            triggers, cancels = _first(self._triggers), _first(self._cancels)
             try:
-                await self._store.settle([(shard.shard, identity) for shard, identity in batch])
+                if triggers:
+                    await self._store.settle(triggers)
+                if cancels:
+                    await self._store.settle_cancels(cancels)
             except Fault as error:
-                self._log.warning("triggers not yet forgotten", waiting=len(self._queue), error=error.message)
+                self._log.warning("triggers not yet forgotten", waiting=len(self._triggers), error=error.message)
                 continue
-            for _ in batch:
-                self._queue.popleft()
+            for _ in triggers:
+                self._triggers.popleft()
+            for _ in cancels:
+                self._cancels.popleft()
+
+
+def _first(queue: deque[tuple[int, str]]) -> list[tuple[int, str]]:
+    return [queue[index] for index in range(min(BATCH, len(queue)))]

@@ -1,9 +1,12 @@
 """Takes a shard over, fires it while it is owned, and hands it on."""
 
 from asyncio import TaskGroup
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Protocol, TypeVar
 
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import stored_job_pb2
@@ -13,22 +16,59 @@ from libs.faults import Unavailable
 from libs.log import get_logger
 from services.scheduler import convert, metrics
 from services.scheduler.domain.identity import EPOCH, microseconds, moment_of
-from services.scheduler.domain.occurrence import FiringJob
+from services.scheduler.domain.occurrence import FiringJob, Run
 from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.domain.timeline import Timeline
-from services.scheduler.firing.notes import Notes, describe
+from services.scheduler.firing.absences import Absences
+from services.scheduler.firing.admission import Admission
+from services.scheduler.firing.orders import Calendars, Orders
 from services.scheduler.firing.outbox import Outbox
 from services.scheduler.firing.owned import OwnedShard, OwnedShards
-from services.scheduler.firing.settler import Settler
 from services.scheduler.firing.watermarks import Watermarks
 from services.scheduler.ports import Dispatchers, JobStore, Ledger, Sealed, ShardChange, ShardStore
 
 Execution = execution_pb2.Execution
+T = TypeVar("T")
 LINKS_DEADLINE = timedelta(seconds=2)
 LEDGER_PAUSE = timedelta(milliseconds=200)
 HAND_OVER = timedelta(seconds=1)
 STEP = timedelta(milliseconds=5)
 JOBS_PER_SLICE = 500
+IDS_PER_LOOK = 500
+# Runs for times before that are looked up one by one, instead of everything since.
+LONG_AGO = timedelta(minutes=10)
+DELETED = "the job was deleted before the run's turn came"
+DISABLED = "the job was disabled before the run's turn came"
+
+
+class CalendarBook(Calendars, Protocol):
+    """The calendars that are known now, and their changes."""
+
+    async def changed(self, seen: int) -> tuple[int, frozenset[tuple[str, str]]]:
+        """Waits for changes after a version; gives the new version and the changed calendars (namespace, id)."""
+
+
+class FollowUps(Protocol):
+    """Who tells the jobs that wait for runs of a shard's jobs."""
+
+    def adopt(self, shard: OwnedShard, follow_ups: Iterable[stored_job_pb2.StoredFollowUp]) -> None:
+        """Takes over what an earlier owner has not told."""
+
+    def forget(self, shard: OwnedShard) -> None:
+        """The shard is owned no more."""
+
+
+class Rounds(Protocol):
+    """Who decides when a shard's jobs run that wait for others."""
+
+    def open(self, shard: OwnedShard) -> None:
+        """From now on they are decided here."""
+
+    def job_changed(self, shard: OwnedShard, namespace: str, job_id: str) -> None:
+        """A job was changed or deleted."""
+
+    def forget(self, shard: OwnedShard) -> None:
+        """The shard is owned no more."""
 
 
 class ShardRunner:
@@ -43,25 +83,33 @@ class ShardRunner:
         *,
         shards: ShardStore,
         jobs: JobStore,
+        calendars: CalendarBook,
         ledger: Ledger,
         dispatchers: Dispatchers,
         owned: OwnedShards,
         timeline: Timeline,
+        absences: Absences,
+        admission: Admission,
+        orders: Orders,
+        follow_ups: FollowUps,
+        rounds: Rounds,
         outbox: Outbox,
-        notes: Notes,
-        settler: Settler,
         watermarks: Watermarks,
         clock: Clock,
     ) -> None:
         self._store = shards
         self._jobs = jobs
+        self._calendars = calendars
         self._ledger = ledger
         self._dispatchers = dispatchers
         self._owned = owned
         self._timeline = timeline
+        self._absences = absences
+        self._admission = admission
+        self._orders = orders
+        self._follow_ups = follow_ups
+        self._rounds = rounds
         self._outbox = outbox
-        self._notes = notes
-        self._settler = settler
         self._watermarks = watermarks
         self._clock = clock
         self._is_ledger_away = False
@@ -73,25 +121,30 @@ class ShardRunner:
         mark = await self._store.watermark(number) or EPOCH
         async with aclosing(self._store.jobs(number)) as jobs, aclosing(self._store.triggers(number)) as triggers:
             first_triggers = await anext(triggers)
-            floor = min(
-                [mark, *(convert.moment(trigger) - timedelta(seconds=1) for trigger in first_triggers.triggers)]
-            )
+            recent, old = _by_age(first_triggers.triggers, mark - LONG_AGO)
+            floor = min([mark, *(convert.moment(trigger) - timedelta(seconds=1) for trigger in recent)])
             sealed = await self._seal(number, epoch, floor)
+            known = await self._recorded(old)
             shard = OwnedShard(number, epoch, microseconds(mark))
             first_jobs = await anext(jobs)
             try:
-                await self._begin(shard, sealed, first_jobs, first_triggers)
+                await self._begin(shard, replace(sealed, recorded=sealed.recorded | known), first_jobs, first_triggers)
                 metrics.TAKEOVER.observe(self._clock.monotonic() - began)
                 async with TaskGroup() as group:
                     group.create_task(self._follow_jobs(shard, jobs))
-                    group.create_task(self._follow_triggers(shard, triggers))
+                    group.create_task(self._follow_orders(shard, triggers))
+                    group.create_task(self._follow_calendars(shard))
             finally:
                 await self._end(shard)
 
     async def _seal(self, number: int, epoch: int, floor: datetime) -> Sealed:
+        return await self._patiently(lambda: self._ledger.seal(number, epoch, floor))
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The answer of history, however long it is away."""
         while True:
             try:
-                sealed = await self._ledger.seal(number, epoch, floor)
+                answer = await ask()
             except Unavailable as error:
                 if not self._is_ledger_away:
                     self._log.warning("history away, shards wait for it", error=error.message)
@@ -99,16 +152,29 @@ class ShardRunner:
                 await self._clock.sleep(LEDGER_PAUSE)
                 continue
             self._is_ledger_away = False
-            return sealed
+            return answer
 
-    async def _begin(self, shard: OwnedShard, sealed: Sealed, jobs: ShardChange, triggers: ShardChange) -> None:
-        pending = {execution.id for execution in sealed.unfinished if execution.status == Execution.PENDING}
-        shard.recorded = set(sealed.recorded - pending)
+    async def _recorded(self, triggers: Sequence[stored_job_pb2.StoredTrigger]) -> frozenset[str]:
+        """Which of these promised runs of long ago have begun."""
+        known: set[str] = set()
+        for namespace in {trigger.namespace for trigger in triggers}:
+            ids = [trigger.execution_id for trigger in triggers if trigger.namespace == namespace]
+            for start in range(0, len(ids), IDS_PER_LOOK):
+                some = ids[start : start + IDS_PER_LOOK]
+                found = await self._patiently(partial(self._ledger.find, namespace, ids=some, limit=IDS_PER_LOOK))
+                known |= {execution.id for execution in found.executions if execution.status != Execution.PENDING}
+        return frozenset(known)
+
+    async def _begin(self, shard: OwnedShard, sealed: Sealed, jobs: ShardChange, orders: ShardChange) -> None:
+        promised = {execution.id for execution in sealed.unfinished if _is_promised(execution)}
+        shard.recorded = set(sealed.recorded - promised)
         await self._apply_jobs(shard, jobs)
         await self._dispatchers.settled(deadline=LINKS_DEADLINE)
         self._owned.add(shard)
-        self._adopt(shard, sealed.unfinished)
-        await self._fire_promised(shard, triggers.triggers)
+        self._adopt(shard, sealed.unfinished, orders.triggers)
+        self._follow_ups.adopt(shard, orders.follow_ups)
+        self._rounds.open(shard)
+        await self._orders.take(shard, orders)
         self._log.info(
             "shard taken over",
             shard=shard.shard,
@@ -124,11 +190,15 @@ class ShardRunner:
         shard.is_open = False
         for namespace, job_id in shard.jobs:
             self._timeline.remove(shard.shard, namespace, job_id)
+            self._absences.remove(shard.shard, namespace, job_id)
         deadline = self._clock.monotonic() + HAND_OVER.total_seconds()
         while is_ours and self._outbox.awaits(shard.unrecorded) and self._clock.monotonic() < deadline:
             await self._clock.sleep(STEP)
         self._owned.remove(shard)
         self._outbox.forget(shard.shard)
+        self._admission.forget(shard.shard)
+        self._follow_ups.forget(shard)
+        self._rounds.forget(shard)
         if is_ours:
             await self._watermarks.write([shard])
         self._log.info("shard given up", shard=shard.shard, epoch=shard.epoch, is_hand_over=is_ours)
@@ -137,89 +207,109 @@ class ShardRunner:
         async for change in changes:
             await self._apply_jobs(shard, change)
 
-    async def _follow_triggers(self, shard: OwnedShard, changes: AsyncIterator[ShardChange]) -> None:
+    async def _follow_orders(self, shard: OwnedShard, changes: AsyncIterator[ShardChange]) -> None:
         async for change in changes:
-            await self._fire_promised(shard, change.triggers)
+            await self._orders.take(shard, change)
+
+    async def _follow_calendars(self, shard: OwnedShard) -> None:
+        """Gives jobs new schedules when calendars that they name have changed."""
+        seen = 0
+        while True:
+            seen, changed = await self._calendars.changed(seen)
+            named = {job.key: job.calendars for job in shard.jobs.values() if job.calendars} | shard.broken
+            for (namespace, job_id), calendars in named.items():
+                if any((namespace, name) in changed for name in calendars):
+                    found = await self._jobs.get(namespace, job_id)
+                    if found is not None:
+                        self._put(shard, found.stored)
 
     async def _apply_jobs(self, shard: OwnedShard, change: ShardChange) -> None:
         named = {(stored.job.namespace, stored.job.id) for stored in change.jobs}
         gone = [key for key in shard.jobs if key not in named] if change.is_complete else change.removed
         for key in gone:
-            shard.jobs.pop(key, None)
-            self._timeline.remove(shard.shard, *key)
+            self._drop(shard, key)
         for index, stored in enumerate(change.jobs):
-            self._apply_job(shard, stored)
+            known = shard.jobs.get((stored.job.namespace, stored.job.id))
+            if known is None or (known.uid, known.version) != (stored.job.uid, stored.job.version):
+                self._put(shard, stored)
             if index % JOBS_PER_SLICE == JOBS_PER_SLICE - 1:
                 await self._clock.sleep(timedelta(0))
 
-    def _apply_job(self, shard: OwnedShard, stored: stored_job_pb2.StoredJob) -> None:
+    def _put(self, shard: OwnedShard, stored: stored_job_pb2.StoredJob) -> None:
         key = (stored.job.namespace, stored.job.id)
-        known = shard.jobs.get(key)
-        if known is not None and (known.uid, known.version) == (stored.job.uid, stored.job.version):
-            return
         try:
-            job = convert.firing_job(stored)
+            job = convert.firing_job(stored, self._calendars.sets(key[0]))
         except ScheduleError as error:
             self._log.error("job cannot fire, change its schedule", namespace=key[0], job=key[1], error=str(error))
-            shard.jobs.pop(key, None)
-            self._timeline.remove(shard.shard, *key)
+            self._drop(shard, key)
+            shard.broken[key] = convert.calendars_of(stored.job)
             return
+        shard.broken.pop(key, None)
+        known = shard.jobs.get(key)
+        if known is not None and known.uid != job.uid:
+            self._drop(shard, key)
         shard.jobs[key] = job
         self._timeline.put(shard.shard, job, after_us=shard.horizon_us)
+        self._absences.put(shard, job)
+        self._rounds.job_changed(shard, *key)
+        if not self._timeline.is_behind(shard.shard, job):
+            shard.unrecorded.pop(job.uid, None)
+        if not job.is_enabled:
+            self._admission.withdraw(shard, job.uid, Execution.PAUSED, DISABLED, also_asked_for=False)
 
-    def _adopt(self, shard: OwnedShard, unfinished: Sequence[Execution]) -> None:
-        runs = []
+    def _drop(self, shard: OwnedShard, key: tuple[str, str]) -> None:
+        shard.broken.pop(key, None)
+        job = shard.jobs.pop(key, None)
+        self._rounds.job_changed(shard, *key)
+        self._timeline.remove(shard.shard, *key)
+        self._absences.remove(shard.shard, *key)
+        if job is not None:
+            shard.unrecorded.pop(job.uid, None)
+            self._admission.withdraw(shard, job.uid, Execution.DELETED, DELETED, also_asked_for=True)
+
+    def _adopt(
+        self, shard: OwnedShard, unfinished: Sequence[Execution], triggers: Sequence[stored_job_pb2.StoredTrigger]
+    ) -> None:
+        """Runs that were handed out go on where they are, those that waited wait again; promised ones come as orders."""
+        requests = {trigger.execution_id: trigger for trigger in triggers if trigger.HasField("webhook")}
+        running: list[Run] = []
+        waiting: list[Run] = []
         for execution in unfinished:
-            if execution.status == Execution.PENDING:
-                continue  # its trigger is still in etcd and fires
-            job = shard.jobs.get((execution.namespace, execution.job_id))
-            if job is None or job.uid != execution.job_uid:
-                job = convert.deleted_job(
-                    execution.namespace,
-                    execution.job_id,
-                    execution.job_uid,
-                    name=execution.job_name,
-                    version=execution.job_version,
-                )
-            runs.append(convert.adopted_run(execution, job, shard=shard.shard, epoch=shard.epoch))
-        self._outbox.adopt(runs)
-
-    async def _fire_promised(self, shard: OwnedShard, triggers: Sequence[stored_job_pb2.StoredTrigger]) -> None:
-        runs = []
-        for trigger in triggers:
-            if trigger.execution_id in shard.triggers:
+            if _is_promised(execution):
                 continue
-            shard.triggers.add(trigger.execution_id)
-            if trigger.execution_id in shard.recorded:
-                self._settler.settle(shard, trigger.execution_id)
-            elif (job := await self._job_of(shard, trigger)) is not None:
-                runs.append(convert.manual_run(trigger, job, shard=shard.shard, epoch=shard.epoch))
-        self._outbox.submit(runs)
+            job = self._job_of(shard, execution)
+            if (trigger := requests.get(execution.id)) is not None:
+                shard.triggers.add(execution.id)
+                job = convert.with_request(job, trigger)
+            run = convert.adopted_run(execution, job, shard=shard.shard, epoch=shard.epoch)
+            if execution.status == Execution.PENDING:
+                waiting.append(run)
+            else:
+                running.append(run)
+                shard.recorded.add(execution.id)
+        self._admission.adopt(shard, running, waiting)
 
-    async def _job_of(self, shard: OwnedShard, trigger: stored_job_pb2.StoredTrigger) -> FiringJob | None:
-        """The job that a trigger asks for; looks into etcd when the watch is behind. Explains why there is none."""
-        job = shard.jobs.get((trigger.namespace, trigger.job_id))
-        if job is not None and job.uid == trigger.job_uid:
+    def _job_of(self, shard: OwnedShard, execution: Execution) -> FiringJob:
+        job = shard.jobs.get((execution.namespace, execution.job_id))
+        if job is not None and job.uid == execution.job_uid:
             return job
-        found = await self._jobs.get(trigger.namespace, trigger.job_id)
-        if found is None or found.stored.job.uid != trigger.job_uid:
-            self._explain(shard, trigger, "the job was deleted before the run began")
-            return None
-        try:
-            return convert.firing_job(found.stored)
-        except ScheduleError as error:
-            self._explain(shard, trigger, f"the job's schedule cannot be read any more: {error}")
-            return None
+        return convert.deleted_job(
+            execution.namespace,
+            execution.job_id,
+            execution.job_uid,
+            name=execution.job_name,
+            version=execution.job_version,
+        )
 
-    def _explain(self, shard: OwnedShard, trigger: stored_job_pb2.StoredTrigger, reason: str) -> None:
-        execution = describe(
-            convert.deleted_job(trigger.namespace, trigger.job_id, trigger.job_uid),
-            trigger.execution_id,
-            microseconds(convert.moment(trigger)),
-            now=self._clock.now(),
-            reason=reason,
-            cause=Execution.MANUAL,
-        )
-        self._notes.add(
-            shard, execution, shard.horizon_us + 1, on_recorded=lambda: self._settler.settle(shard, execution.id)
-        )
+
+def _by_age(
+    triggers: Sequence[stored_job_pb2.StoredTrigger], limit: datetime
+) -> tuple[list[stored_job_pb2.StoredTrigger], list[stored_job_pb2.StoredTrigger]]:
+    """The triggers for times from `limit` on, and those for times before."""
+    recent = [trigger for trigger in triggers if convert.moment(trigger) >= limit]
+    return recent, [trigger for trigger in triggers if convert.moment(trigger) < limit]
+
+
+def _is_promised(execution: Execution) -> bool:
+    """Whether its trigger is still in etcd, and fires it."""
+    return execution.status == Execution.PENDING and execution.cause != Execution.SCHEDULE

@@ -1,23 +1,27 @@
-"""Fires what is due: pops the timeline, and hands runs to the outbox."""
+"""Fires what is due: pops the timeline, and hands runs to the gate."""
 
 from datetime import timedelta
+
+from chronos.history.v1 import execution_pb2
 
 from libs.clock import Clock
 from services.scheduler import metrics
 from services.scheduler.domain.identity import execution_id, microseconds, moment_of
-from services.scheduler.domain.missed import resolve_missed
-from services.scheduler.domain.occurrence import Cause, Run
+from services.scheduler.domain.missed import Stretch, resolve_missed
+from services.scheduler.domain.occurrence import Cause, Concurrency, MissedPolicy, Run
 from services.scheduler.domain.timeline import Entry, Timeline
-from services.scheduler.firing.notes import Notes
+from services.scheduler.firing.admission import Admission
+from services.scheduler.firing.notes import Notes, counted
 from services.scheduler.firing.outbox import Outbox
 from services.scheduler.firing.owned import OwnedShard, OwnedShards
-from services.scheduler.firing.tracing import firing_traceparent
+from services.scheduler.tracing import firing_traceparent
 
 LONGEST_NAP = timedelta(milliseconds=20)
 # What falls due within one such span goes out in one message; a job that is alone is not held up.
 SHORTEST_NAP = timedelta(milliseconds=2)
 CHUNK = 256
 HORIZON_STEP_US = 50_000
+MICROSECOND = timedelta(microseconds=1)
 
 
 class Ticker:
@@ -28,6 +32,7 @@ class Ticker:
         *,
         timeline: Timeline,
         owned: OwnedShards,
+        admission: Admission,
         outbox: Outbox,
         notes: Notes,
         clock: Clock,
@@ -35,11 +40,12 @@ class Ticker:
     ) -> None:
         self._timeline = timeline
         self._owned = owned
+        self._admission = admission
         self._outbox = outbox
         self._notes = notes
         self._clock = clock
         self._horizon_us = 0
-        self._grace_us = grace // timedelta(microseconds=1)
+        self._grace_us = grace // MICROSECOND
 
     async def run(self) -> None:
         """Fires until cancelled."""
@@ -74,11 +80,11 @@ class Ticker:
             if run is not None:
                 runs.append(run)
             if len(runs) >= CHUNK:
-                self._outbox.submit(runs)
+                self._admission.submit(runs)
                 runs = []
                 await self._clock.sleep(timedelta(0))
                 trusted.clear()
-        self._outbox.submit(runs)
+        self._admission.submit(runs)
         for entry in waiting:
             self._timeline.put_back(entry)
         if moves_horizon and not waiting:
@@ -87,32 +93,84 @@ class Ticker:
                 shard.horizon_us = max(shard.horizon_us, now_us)
 
     def _fire(self, shard: OwnedShard, entry: Entry, now_us: int) -> Run | None:
-        due_us = entry.due_us
-        if now_us - due_us > self._grace_us:
-            due_us = self._skip_missed(shard, entry, now_us)
-        self._timeline.advance(entry, after_us=due_us)
-        identity = execution_id(entry.job.uid, due_us)
+        identity = execution_id(entry.job.uid, entry.due_us)
         if identity in shard.recorded:
             shard.recorded.discard(identity)
+            self._admission.resume(shard, _run(shard, entry, identity, is_patient=False))
+            self._advance(shard, entry, now_us, pause_us=0)
             return None
-        shard.unrecorded[identity] = due_us
+        is_late = now_us - entry.due_us > self._grace_us
+        if is_late and not entry.is_behind:
+            if not self._begin_catching_up(shard, entry, now_us):
+                return None
+            identity = execution_id(entry.job.uid, entry.due_us)
+        missed = entry.job.missed
+        run = _run(shard, entry, identity, is_patient=is_late and missed.policy is MissedPolicy.EXECUTE_ALL)
+        self._advance(shard, entry, now_us, pause_us=missed.interval // MICROSECOND)
+        shard.unrecorded[identity] = run.scheduled_us
         metrics.FIRED.inc()
-        metrics.FIRING_LATENESS.observe(max(0, now_us - due_us) / 1e6)
-        return Run(
-            execution_id=identity,
-            job=entry.job,
-            shard=shard.shard,
-            epoch=shard.epoch,
-            scheduled_us=due_us,
-            cause=Cause.SCHEDULE,
-            traceparent=firing_traceparent(identity, entry.job.id, Cause.SCHEDULE),
-        )
+        metrics.FIRING_LATENESS.observe(max(0, now_us - run.scheduled_us) / 1e6)
+        return run
 
-    def _skip_missed(self, shard: OwnedShard, entry: Entry, now_us: int) -> int:
-        """Gives up all late occurrences but the latest, with a record of it. Returns the one that runs."""
-        first = moment_of(entry.due_us)
-        missed = resolve_missed(entry.job.schedule, first, cutoff=moment_of(now_us - self._grace_us))
-        if missed.skipped_count:
-            metrics.MISSED.inc(missed.skipped_count)
-            self._notes.add_skipped(shard, entry.job, entry.due_us, missed)
-        return microseconds(missed.run_at)
+    def _advance(self, shard: OwnedShard, entry: Entry, now_us: int, *, pause_us: int) -> None:
+        """On to the next occurrence: at its time, or paced while missed runs are made up for."""
+        key = entry.job.uid
+        if not entry.is_behind:
+            self._timeline.advance(entry, after_us=entry.due_us)
+            return
+        self._timeline.advance(entry, after_us=entry.due_us, not_before_us=now_us + pause_us)
+        if entry.is_live and now_us - entry.due_us > self._grace_us:
+            shard.unrecorded[key] = entry.due_us
+        else:
+            entry.is_behind = False
+            shard.unrecorded.pop(key, None)
+
+    def _begin_catching_up(self, shard: OwnedShard, entry: Entry, now_us: int) -> bool:
+        """Skips what is not made up for, with a record of it. Whether the entry now stands at one that runs."""
+        rules = entry.job.missed
+        missed = resolve_missed(
+            entry.schedule,
+            moment_of(entry.due_us),
+            cutoff=moment_of(now_us - self._grace_us),
+            now=moment_of(now_us),
+            rules=rules,
+        )
+        if missed.skipped is not None:
+            self._skip(shard, entry, missed.skipped, missed.run_at is not None)
+        if missed.run_at is None:
+            last = missed.skipped.last if missed.skipped is not None else moment_of(entry.due_us)
+            self._timeline.advance(entry, after_us=microseconds(last))
+            return False
+        entry.due_us = microseconds(missed.run_at)
+        entry.is_behind = rules.policy is MissedPolicy.EXECUTE_ALL
+        return True
+
+    def _skip(self, shard: OwnedShard, entry: Entry, stretch: Stretch, others_run: bool) -> None:
+        metrics.MISSED.inc(stretch.count)
+        policy = entry.job.missed.policy.value
+        then = "later ones run" if others_run else "none of them runs"
+        reason = (
+            f"missed: {counted(stretch)} from {stretch.first.isoformat()} to {stretch.last.isoformat()} noticed after "
+            f"the grace period of {self._grace_us / 1e6:g} s; missed_run_policy is {policy}, {then}"
+        )
+        self._notes.add_stretch(shard, entry.job, stretch, execution_pb2.Execution.MISSED, reason)
+
+
+def _run(shard: OwnedShard, entry: Entry, identity: str, *, is_patient: bool) -> Run:
+    job = entry.job
+    return Run(
+        execution_id=identity,
+        job=job,
+        shard=shard.shard,
+        epoch=shard.epoch,
+        scheduled_us=entry.due_us,
+        cause=Cause.SCHEDULE,
+        concurrency=_one_by_one(job.concurrency) if is_patient else job.concurrency,
+        is_patient=is_patient,
+        traceparent=firing_traceparent(identity, job.id, Cause.SCHEDULE),
+    )
+
+
+def _one_by_one(concurrency: Concurrency) -> Concurrency:
+    """How missed runs that are made up for get along: they wait for each other, unless the job lets runs overlap."""
+    return concurrency if concurrency is Concurrency.ALLOW else Concurrency.QUEUE

@@ -7,6 +7,7 @@ from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 
 from libs.rpc import context as calls
+from services.scheduler.backfills import Backfills
 from services.scheduler.jobs import Jobs
 from services.scheduler.triggers import Triggers
 
@@ -16,9 +17,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     """chronos.scheduler.v1.JobService."""
 
-    def __init__(self, jobs: Jobs, triggers: Triggers) -> None:
+    def __init__(self, jobs: Jobs, triggers: Triggers, backfills: Backfills) -> None:
         self._jobs = jobs
         self._triggers = triggers
+        self._backfills = backfills
 
     async def CreateJob(self, request: job_service_pb2.CreateJobRequest, context: Context) -> job_pb2.Job:
         """See the proto."""
@@ -46,7 +48,12 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     async def ReplaceJob(self, request: job_service_pb2.ReplaceJobRequest, context: Context) -> job_pb2.Job:
         """See the proto."""
         return await self._jobs.replace(
-            request.namespace, request.id, request.job, validate_only=request.validate_only, author=_author()
+            request.namespace,
+            request.id,
+            request.job,
+            validate_only=request.validate_only,
+            author=_author(),
+            comment=request.comment,
         )
 
     async def UpdateJob(self, request: job_service_pb2.UpdateJobRequest, context: Context) -> job_pb2.Job:
@@ -58,6 +65,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
             request.update_mask,
             validate_only=request.validate_only,
             author=_author(),
+            comment=request.comment,
         )
 
     async def DeleteJob(
@@ -69,11 +77,21 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
 
     async def TriggerJob(self, request: job_service_pb2.TriggerJobRequest, context: Context) -> execution_pb2.Execution:
         """See the proto."""
-        return await self._triggers.trigger(request.namespace, request.id, request_id=request.request_id)
+        return await self._triggers.trigger(
+            request.namespace,
+            request.id,
+            request_id=request.request_id,
+            concurrency=request.concurrency,
+            actor=_author(),
+        )
 
     async def EnableJob(self, request: job_service_pb2.EnableJobRequest, context: Context) -> job_pb2.Job:
         """See the proto."""
-        return await self._jobs.set_enabled(request.namespace, request.id, is_enabled=True, author=_author())
+        job = await self._jobs.set_enabled(request.namespace, request.id, is_enabled=True, author=_author())
+        if request.catch_up:
+            found = await self._jobs.find(request.namespace, request.id)
+            await self._backfills.catch_up(found.stored, actor=_author())
+        return job
 
     async def DisableJob(self, request: job_service_pb2.DisableJobRequest, context: Context) -> job_pb2.Job:
         """See the proto."""

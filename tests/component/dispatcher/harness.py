@@ -10,6 +10,7 @@ from typing import Self
 import grpc
 from chronos.dispatcher.v1 import delivery_service_pb2 as delivery_pb2
 from chronos.dispatcher.v1 import delivery_service_pb2_grpc as delivery_grpc
+from chronos.history.v1 import execution_pb2
 
 from libs.clock import SystemClock
 from libs.rpc.channel import open_channel
@@ -17,7 +18,7 @@ from libs.rpc.server import RpcServer
 from services.dispatcher.adapters.http import HttpSender, SharedClient, client_builder
 from services.dispatcher.dispatch import Dispatch
 from services.dispatcher.ports import Ledger, Sender
-from services.dispatcher.servicer import DeliveryServicer
+from services.dispatcher.servicer.deliveries import DeliveryServicer
 from services.dispatcher.settings import DispatcherSettings
 from tests.deliveries import quick_settings
 from tests.fakes.history import FakeHistory
@@ -60,6 +61,11 @@ class SchedulerStream:
 
     async def adopt(self, *execution_ids: str) -> None:
         await self._call.write(delivery_pb2.DeliverRequest(adopt_execution_ids=execution_ids))
+
+    async def stop(self, execution_id: str, reason: str, code: "execution_pb2.Execution.Reason.ValueType") -> None:
+        request = delivery_pb2.DeliverRequest()
+        request.cancellations.add(execution_id=execution_id, reason=reason, reason_code=code)
+        await self._call.write(request)
 
     def kinds(self, execution_id: str) -> list[str]:
         return [Event.Kind.Name(event.kind) for event in self.events if event.execution_id == execution_id]
@@ -128,6 +134,7 @@ async def open_dispatcher(
         clock=clock,
         dice=random.Random(1),
         user_agent="Chronos/test",
+        instance="dispatcher-0-test",
     )
     servicer = DeliveryServicer(
         dispatch.streams, dispatch.intake, clock, interval=settings.event_interval, has_room=lambda: dispatch.has_room

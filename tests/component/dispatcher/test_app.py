@@ -2,20 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 from chronos.cluster.v1.cluster_pb2 import Member
+from chronos.dispatcher.v1.circuit_breaker_service_pb2 import CircuitBreaker, ListCircuitBreakersRequest
+from chronos.dispatcher.v1.circuit_breaker_service_pb2_grpc import CircuitBreakerServiceStub
 from chronos.history.v1 import execution_pb2
 
 from libs.clock import SystemClock
 from libs.etcd import keys
+from libs.etcd.api_keys import store_key
 from libs.etcd.client import EtcdClient
 from libs.metrics import stop_serving
 from libs.process import App, serve
 from libs.rpc.channel import open_channel
+from libs.rpc.credentials import new_key
 from services.dispatcher.app import open_app
 from services.dispatcher.settings import DispatcherSettings
 from services.history.app import open_app as open_history
@@ -113,3 +119,36 @@ async def test_a_stopping_dispatcher_leaves_the_mesh_and_hands_back_what_it_hold
         assert (await mesh.etcd.list_prefix(keys.members_of("dispatcher"))).items == ()
         hold.set()
         await mesh.stream.wait_for_kind(sent.execution_id, "FINISHED")
+
+
+async def test_open_circuits_are_listed_by_every_replica_for_who_may_see_them(
+    shared_etcd: EtcdServer, tmp_path: Path
+) -> None:
+    async with Receiver() as receiver, open_mesh(shared_etcd, tmp_path, allow_private_addresses=True) as mesh:
+        text, stored = new_key("test", ["cluster:read"], ["*"], SystemClock())
+        await store_key(mesh.etcd, stored)
+        bad = make_job(receiver.reply("/", Reply(status=500)), max_attempts=1)
+        for _ in range(5):
+            delivery = make_delivery(bad)
+            await mesh.stream.send(delivery)
+            await mesh.stream.wait_for_kind(delivery.execution_id, "FINISHED")
+        async with open_channel(await address_of(mesh.etcd, "dispatcher")) as channel:
+            stub = CircuitBreakerServiceStub(channel)
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stub.ListCircuitBreakers(ListCircuitBreakersRequest())
+            assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+            found = await eventually_listed(stub, text)
+        assert (found.host, found.dispatcher) == (f"127.0.0.1:{receiver.port}", "dispatcher-0")
+        assert (found.state, found.failures) == (CircuitBreaker.OPEN, 5)
+
+
+async def eventually_listed(stub: Any, key: str) -> CircuitBreaker:
+    """The first breaker that is listed. The key and the breaker travel through etcd."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            with suppress(grpc.aio.AioRpcError):
+                call = stub.ListCircuitBreakers(ListCircuitBreakersRequest(), metadata=(("x-api-key", key),))
+                for breaker in (await call).circuit_breakers:
+                    assert isinstance(breaker, CircuitBreaker)
+                    return breaker
+            await SystemClock().sleep(timedelta(milliseconds=10))

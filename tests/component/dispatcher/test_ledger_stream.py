@@ -37,10 +37,15 @@ class Ledger(ledger_grpc.LedgerServiceServicer):
                 self.broken -= 1
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "the disk is full")
             self.batches.append(batch)
-            yield ledger_pb2.RecordResponse(batch=batch.batch, stale_execution_ids=["old"])
+            yield ledger_pb2.RecordResponse(
+                batch=batch.batch, stale_execution_ids=["old"], claimed_execution_ids=["taken"]
+            )
 
     async def SealShard(self, request: Any, context: Any) -> ledger_pb2.SealShardResponse:
         return ledger_pb2.SealShardResponse()
+
+    async def FindExecutions(self, request: Any, context: Any) -> ledger_pb2.FindExecutionsResponse:
+        return ledger_pb2.FindExecutionsResponse()
 
 
 @asynccontextmanager
@@ -59,7 +64,9 @@ async def test_batches_are_sent_and_acknowledged() -> None:
     async with serve(Ledger()) as address, connect(address).open() as stream:
         await stream.send(ledger_pb2.RecordRequest(batch=7, records=[ledger_pb2.ExecutionRecord(shard=1)]))
         acknowledgement = await anext(stream.acknowledgements())
-    assert acknowledgement == Acknowledgement(batch=7, stale_execution_ids=frozenset({"old"}))
+    assert acknowledgement == Acknowledgement(
+        batch=7, stale_execution_ids=frozenset({"old"}), claimed_execution_ids=frozenset({"taken"})
+    )
 
 
 async def test_without_a_history_there_is_nothing_to_open() -> None:

@@ -3,8 +3,8 @@
 import uuid
 from collections.abc import AsyncIterator, Iterable
 
-from chronos.history.v1.execution_pb2 import Attempt, Execution
-from chronos.history.v1.ledger_service_pb2 import ExecutionRecord, RecordRequest
+from chronos.history.v1.execution_pb2 import Attempt, Execution, Request
+from chronos.history.v1.ledger_service_pb2 import Definition, ExecutionRecord, RecordRequest
 
 MINUTE_US = 60_000_000
 START_US = 1_767_225_600_000_000
@@ -37,6 +37,16 @@ def told(number: int, status: "Execution.Status.ValueType" = Execution.SUCCESS, 
     for name, value in changes.items():
         setattr(execution, name, value)
     return ExecutionRecord(execution=execution, shard=3, epoch=7)
+
+
+def delivered(number: int, **changes: object) -> ExecutionRecord:
+    """A record that tells how it was delivered."""
+    record = told(number, **changes)  # type: ignore[arg-type]
+    headers = {"Content-Type": "application/json", "Authorization": "********"}
+    request = Request(method="POST", url="https://example.com", headers=headers, body='{"run": "{{.ExecutionID}}"}')
+    record.definition_id = b"d" * 16
+    record.definition.CopyFrom(Definition(request=request, job=b"job"))
+    return record
 
 
 async def requests(*batches: Iterable[ExecutionRecord]) -> AsyncIterator[RecordRequest]:

@@ -15,7 +15,13 @@ from chronos.history.v1.execution_service_pb2 import (
     WatchExecutionsRequest,
     WatchExecutionsResponse,
 )
-from chronos.history.v1.ledger_service_pb2 import ExecutionRecord, RecordRequest, RecordResponse, SealShardRequest
+from chronos.history.v1.ledger_service_pb2 import (
+    ExecutionRecord,
+    FindExecutionsRequest,
+    RecordRequest,
+    RecordResponse,
+    SealShardRequest,
+)
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from libs.clock import SystemClock
@@ -25,7 +31,7 @@ from services.history.app import open_store
 from services.history.ports import Archive, Ledger
 from services.history.settings import HistorySettings
 from services.history.write_health import PAUSE
-from tests.component.history.messages import id_of, requests, told
+from tests.component.history.messages import delivered, id_of, requests, told
 from tests.component.history.serving import Served, serving
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import FakeLedger
@@ -114,6 +120,69 @@ async def test_a_list_pages_and_filters(served: Served) -> None:
         assert not any(found.attempts for found in page.executions)
         request.page_token = page.next_page_token
     assert pages == [[id_of(7), id_of(5)], [id_of(3), id_of(1)]]
+
+
+async def test_a_list_can_be_of_a_span_of_time(served: Served) -> None:
+    await recorded(served, [told(n, Execution.CANCELLED if n % 2 else Execution.LOST) for n in range(1, 10)])
+    request = ListExecutionsRequest(to=told(7).execution.scheduled_time, status=[Execution.CANCELLED], page_size=1)
+    getattr(request, "from").CopyFrom(told(3).execution.scheduled_time)
+    pages: list[list[str]] = []
+    while not pages or request.page_token:
+        page = await served.executions.ListExecutions(request, metadata=served.metadata)
+        pages.append([found.id for found in page.executions])
+        request.page_token = page.next_page_token
+    assert pages == [[id_of(5)], [id_of(3)]]
+    request.to.CopyFrom(getattr(request, "from"))
+    fault = await fault_of(served.executions.ListExecutions(request, metadata=served.metadata))
+    assert isinstance(fault, InvalidArgument)
+    assert [violation.field for violation in fault.violations] == ["to"]
+
+
+async def test_an_execution_shows_the_request_that_was_first_sent(served: Served) -> None:
+    await recorded(served, [delivered(1), told(2)])
+    found = await served.executions.GetExecution(GetExecutionRequest(id=id_of(1)), metadata=served.metadata)
+    assert (found.request.method, found.request.url) == ("POST", "https://example.com")
+    assert found.request.body == f'{{"run": "{id_of(1)}"}}'
+    assert found.request.headers["Authorization"] == "********"
+    assert found.request.headers["Idempotency-Key"] == id_of(1)
+    plain = await served.executions.GetExecution(GetExecutionRequest(id=id_of(2)), metadata=served.metadata)
+    assert not plain.HasField("request")
+    page = await served.executions.ListExecutions(ListExecutionsRequest(), metadata=served.metadata)
+    assert not any(each.HasField("request") for each in page.executions)
+
+
+async def test_of_two_claims_one_is_refused(served: Served) -> None:
+    first, second = told(1, Execution.RUNNING), told(1, Execution.RUNNING)
+    for record, claimant in ((first, "a"), (second, "b")):
+        record.is_claim, record.claimant = True, claimant
+    answers = await recorded(served, [first, told(2)], [second, told(3)], [first])
+    assert [list(answer.claimed_execution_ids) for answer in answers] == [[], [id_of(1)], []]
+
+
+async def test_executions_are_found_with_how_they_were_delivered(served: Served) -> None:
+    skipped = told(2, Execution.SKIPPED, skipped_count=5, reason_code=Execution.CALENDAR)
+    skipped.execution.skipped_until.CopyFrom(told(6).execution.scheduled_time)
+    await recorded(served, [delivered(1), skipped, told(8), told(9)])
+    request = FindExecutionsRequest(job_id="report", to=told(9).execution.scheduled_time, with_definitions=True)
+    found = await served.ledger.FindExecutions(request)
+    assert [each.id for each in found.executions] == [id_of(n) for n in (8, 2, 1)]
+    assert [each.job for each in found.definitions] == [b"", b"", b"job"]
+    assert found.definitions[2] == delivered(1).definition
+    assert [len(each.attempts) for each in found.executions] == [1, 1, 1]
+    getattr(request, "from").CopyFrom(told(4).execution.scheduled_time)
+    assert [each.id for each in (await served.ledger.FindExecutions(request)).executions] == [id_of(8)]
+    request.with_stretches, request.with_definitions = True, False
+    found = await served.ledger.FindExecutions(request)
+    assert [(each.id, each.skipped_count) for each in found.executions] == [(id_of(8), 0), (id_of(2), 5)]
+    assert list(found.definitions) == []
+
+
+async def test_a_search_needs_a_job_or_ids_and_the_mesh(served: Served) -> None:
+    fault = await fault_of(served.ledger.FindExecutions(FindExecutionsRequest()))
+    assert isinstance(fault, InvalidArgument)
+    async with open_channel(served.address) as channel:
+        outsider = type(served.ledger)(channel)
+        assert isinstance(await fault_of(outsider.FindExecutions(FindExecutionsRequest(job_id="report"))), Forbidden)
 
 
 async def test_a_namespace_sees_its_own_executions_only(served: Served) -> None:

@@ -1,4 +1,5 @@
 import random
+from datetime import timedelta
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -7,12 +8,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from libs import telemetry
 from services.dispatcher.attempts import Attempts
-from services.dispatcher.convert import read_delivery, read_plan
-from services.dispatcher.deliveries import Held
+from services.dispatcher.breakers import Breakers
+from services.dispatcher.convert import read_delivery
+from services.dispatcher.convert_plans import read_plan
+from services.dispatcher.domain.breaker import Rules
 from services.dispatcher.domain.execution import begin_attempt, resume
-from services.dispatcher.domain.outcome import Answer, Failure, FailureKind
+from services.dispatcher.domain.outcome import Answer, Failure, FailureKind, judge
+from services.dispatcher.held import Held
 from services.dispatcher.streams import Outbox
 from tests.deliveries import SCHEDULED, TRACE_ID, TRACEPARENT, make_delivery, make_job
+from tests.fakes.clock import FakeClock
 from tests.fakes.sender import FakeSender
 
 SAMPLED = TRACEPARENT.removesuffix("00") + "01"
@@ -28,10 +33,9 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
 
 
 def make_held(traceparent: str) -> Held:
-    job = make_job("http://example.com/")
-    message = make_delivery(job)
+    message = make_delivery(make_job("http://example.com/"))
     message.traceparent = traceparent
-    delivery = read_delivery(message, read_plan(job, user_agent="x"))
+    delivery = read_delivery(message, read_plan(message, user_agent="x", dispatcher="d"))
     progress = begin_attempt(resume(()), now=SCHEDULED)
     return Held(delivery=delivery, progress=progress, listener=Outbox(), creditor=None)
 
@@ -39,7 +43,9 @@ def make_held(traceparent: str) -> Held:
 async def attempt(traceparent: str, result: Answer | Failure) -> str:
     """Makes an attempt and gives the trace context that the receiver sees."""
     sender = FakeSender(result)
-    assert await Attempts(sender, random.Random(1)).make(make_held(traceparent)) == result
+    breakers = Breakers(Rules(), FakeClock(), limit=9, memory=timedelta(minutes=10))
+    verdict = await Attempts(sender, breakers, random.Random(1)).make(make_held(traceparent))
+    assert verdict == judge(result, frozenset())
     return sender.requests[0].headers["Traceparent"]
 
 

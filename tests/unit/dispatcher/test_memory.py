@@ -4,9 +4,13 @@ import asyncio
 from datetime import timedelta
 from functools import partial
 
-from services.dispatcher.convert import read_delivery, read_plan
-from services.dispatcher.deliveries import Held, Stage
+from chronos.scheduler.v1 import job_pb2
+
+from services.dispatcher.convert import read_delivery
+from services.dispatcher.convert_plans import read_plan
 from services.dispatcher.domain.execution import Progress, Status
+from services.dispatcher.domain.plan import Plan
+from services.dispatcher.held import Held, Stage
 from services.dispatcher.plans import Plans
 from services.dispatcher.recent import RecentlyFinished
 from services.dispatcher.retries import Retries
@@ -15,29 +19,33 @@ from tests.deliveries import make_delivery, make_job
 from tests.fakes.clock import FakeClock
 
 SECOND = timedelta(seconds=1)
-compile_plan = partial(read_plan, user_agent="Chronos/test")
+compile_delivery = partial(read_plan, user_agent="Chronos/test", dispatcher="dispatcher-0")
+
+
+def compile_plan(job: job_pb2.Job) -> Plan:
+    return compile_delivery(make_delivery(job))
 
 
 def test_a_plan_is_compiled_once_per_version() -> None:
-    plans, job = Plans(compile_plan, most_bytes=1_000_000), make_job("http://example.com/a")
-    first = plans.find(job)
-    assert plans.find(job) is first
+    plans, job = Plans(compile_delivery, most_bytes=1_000_000), make_job("http://example.com/a")
+    first = plans.find(make_delivery(job))
+    assert plans.find(make_delivery(job)) is first
     job.version += 1
     job.webhook.url = "http://example.com/b"
-    second = plans.find(job)
+    second = plans.find(make_delivery(job))
     assert second.request is not None
     assert second.request.url == "http://example.com/b"
 
 
 def test_the_plans_used_least_recently_go_first() -> None:
     jobs = [make_job("http://example.com/", body="x" * 1000) for _ in range(3)]
-    plans = Plans(compile_plan, most_bytes=2 * compile_plan(jobs[0]).weight)
-    first, second = plans.find(jobs[0]), plans.find(jobs[1])
-    assert plans.find(jobs[0]) is first
-    plans.find(jobs[2])
+    plans = Plans(compile_delivery, most_bytes=2 * compile_plan(jobs[0]).weight)
+    first, second = plans.find(make_delivery(jobs[0])), plans.find(make_delivery(jobs[1]))
+    assert plans.find(make_delivery(jobs[0])) is first
+    plans.find(make_delivery(jobs[2]))
     assert len(plans) == 2
-    assert plans.find(jobs[0]) is first
-    assert plans.find(jobs[1]) is not second
+    assert plans.find(make_delivery(jobs[0])) is first
+    assert plans.find(make_delivery(jobs[1])) is not second
 
 
 def test_retry_settings_take_their_defaults_one_by_one() -> None:
@@ -126,4 +134,18 @@ async def test_retries_keep_to_elapsed_time_when_the_wall_clock_jumps() -> None:
         assert back == []
         await clock.advance(5 * SECOND)
         assert back == [held]
+        running.cancel()
+
+
+async def test_retries_that_were_dropped_are_let_go_long_before_they_are_due() -> None:
+    clock = FakeClock()
+    retries = Retries(lambda held: None, clock)
+    kept, dropped = make_held(), make_held()
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(retries.run())
+        retries.add(kept, timedelta(days=1))
+        retries.add(dropped, timedelta(days=1))
+        dropped.stage = Stage.ENDED
+        await clock.advance(11 * SECOND)
+        assert len(retries) == 1
         running.cancel()

@@ -3,11 +3,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
-from services.dispatcher.convert import read_delivery, read_plan, write_record
-from services.dispatcher.deliveries import Held, Stage
+from services.dispatcher.convert import read_delivery
+from services.dispatcher.convert_plans import read_plan
+from services.dispatcher.convert_records import write_record
 from services.dispatcher.domain.execution import begin_attempt, end_attempt, resume
 from services.dispatcher.domain.outcome import Answer, judge
+from services.dispatcher.held import Held, Stage
 from services.dispatcher.recorder import Recorder, RecorderLimits
 from services.dispatcher.streams import Outbox
 from tests.deliveries import SCHEDULED, make_delivery, make_job
@@ -43,10 +46,25 @@ class Told:
 
 
 @dataclass
+class Claims:
+    """A claimant that remembers."""
+
+    granted_ids: list[str] = field(default_factory=list)
+    refused_ids: list[str] = field(default_factory=list)
+
+    def granted(self, held: Held) -> None:
+        self.granted_ids.append(held.id)
+
+    def refused(self, held: Held) -> None:
+        self.refused_ids.append(held.id)
+
+
+@dataclass
 class Bench:
     recorder: Recorder
     history: FakeHistory
     told: Told
+    claims: Claims
     clock: FakeClock
 
     async def flush(self) -> None:
@@ -55,18 +73,19 @@ class Bench:
 
 @asynccontextmanager
 async def open_bench(prepare: Callable[[FakeHistory], None] = lambda history: None) -> AsyncIterator[Bench]:
-    history, told, clock = FakeHistory(), Told(), FakeClock()
+    history, told, claims, clock = FakeHistory(), Told(), Claims(), FakeClock()
     prepare(history)
-    recorder = Recorder(history, told, write_record, clock, LIMITS)
+    recorder = Recorder(history, told, claims, partial(write_record, claimant="me"), clock, LIMITS)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(recorder.run())
-        yield Bench(recorder, history, told, clock)
+        yield Bench(recorder, history, told, claims, clock)
         running.cancel()
 
 
-def start() -> Held:
-    job = make_job("http://example.com/")
-    delivery = read_delivery(make_delivery(job), read_plan(job, user_agent="x"))
+def start(definition_id: bytes = b"") -> Held:
+    message = make_delivery(make_job("http://example.com/"))
+    message.definition_id = definition_id
+    delivery = read_delivery(message, read_plan(message, user_agent="x", dispatcher="dispatcher-0"))
     progress = begin_attempt(resume(()), now=SCHEDULED)
     return Held(delivery=delivery, progress=progress, listener=Outbox(), creditor=None, stage=Stage.SENDING)
 
@@ -189,3 +208,66 @@ async def test_a_dropped_execution_is_not_recorded_any_more() -> None:
         await bench.flush()
         assert bench.history.batches == []
         assert bench.recorder.backlog == 0
+
+
+def claim() -> Held:
+    held = start()
+    held.stage = Stage.CLAIMING
+    return held
+
+
+async def test_a_claim_says_who_claims_and_hears_that_it_was_granted() -> None:
+    async with open_bench() as bench:
+        held = claim()
+        bench.recorder.put(held)
+        await bench.flush()
+        (record,) = bench.history.records
+        assert (record.is_claim, record.claimant) == (True, "me")
+        assert (bench.claims.granted_ids, bench.told.recorded_ids) == ([held.id], [])
+
+
+async def test_a_claim_of_somebody_elses_hears_that_it_was_refused() -> None:
+    async with open_bench() as bench:
+        held = claim()
+        bench.history.claimants[held.id] = "somebody else"
+        bench.recorder.put(held)
+        await bench.flush()
+        assert (bench.claims.refused_ids, bench.claims.granted_ids) == ([held.id], [])
+
+
+async def test_a_claim_whose_answer_was_lost_is_made_again() -> None:
+    async with open_bench(lambda history: setattr(history, "is_mute", True)) as bench:
+        held = claim()
+        bench.recorder.put(held)
+        await bench.flush()
+        bench.history.is_mute = False
+        bench.history.break_streams()
+        await bench.clock.advance(timedelta(seconds=1))
+        assert [record.is_claim for record in bench.history.records] == [True, True]
+        assert bench.claims.granted_ids == [held.id]
+
+
+async def test_a_definition_is_told_with_the_first_record_of_a_stream_that_has_it() -> None:
+    async with open_bench() as bench:
+        for definition_id in (b"a" * 16, b"a" * 16, b"b" * 16, b""):
+            bench.recorder.put(start(definition_id))
+        await bench.flush()
+        bench.recorder.put(start(b"b" * 16))
+        await bench.flush()
+        assert [record.HasField("definition") for record in bench.history.records] == [True, False, True, False, False]
+        bench.history.break_streams()
+        await bench.clock.advance(timedelta(seconds=1))
+        bench.recorder.put(start(b"b" * 16))
+        await bench.flush()
+        assert bench.history.records[-1].HasField("definition")
+
+
+async def test_a_definition_whose_record_was_refused_is_told_again() -> None:
+    async with open_bench() as bench:
+        held = start(b"a" * 16)
+        bench.history.sealed[held.delivery.shard] = 99
+        bench.recorder.put(held)
+        await bench.flush()
+        bench.recorder.put(start(b"a" * 16))
+        await bench.flush()
+        assert [record.HasField("definition") for record in bench.history.records] == [True, True]

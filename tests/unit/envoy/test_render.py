@@ -45,7 +45,7 @@ def test_the_same_topology_gives_the_same_text() -> None:
 
 def test_only_services_with_public_rpcs_are_upstream() -> None:
     names = [cluster["name"] for cluster in config()["static_resources"]["clusters"]]
-    assert names == ["gateway", "history", "scheduler", "gateway_http"]
+    assert names == ["dispatcher", "gateway", "history", "scheduler", "gateway_http"]
 
 
 def test_every_replica_is_an_endpoint() -> None:
@@ -63,13 +63,18 @@ def test_a_service_without_replicas_can_be_rendered() -> None:
 
 def test_a_service_that_is_not_named_at_all_is_an_error() -> None:
     with pytest.raises(ValueError, match="no addresses for history"):
-        render(replace(TOPOLOGY, services={"scheduler": [], "gateway": []}))
+        render(replace(TOPOLOGY, services={"scheduler": [], "gateway": [], "dispatcher": []}))
 
 
 def test_internal_services_have_no_route() -> None:
     text = render(TOPOLOGY)
     assert "LedgerService" not in text
     assert "DeliveryService" not in text
+
+
+def test_circuit_breakers_are_asked_of_a_dispatcher() -> None:
+    routes = [route for route in rest_routes(read_contract(TOPOLOGY.descriptor_set)) if "circuit" in route.pattern]
+    assert [(route.cluster, route.verb) for route in routes] == [("dispatcher", "GET")]
 
 
 def test_only_calls_that_may_have_a_body_are_checked() -> None:
@@ -124,6 +129,9 @@ def test_without_arguments_the_configuration_is_that_for_kubernetes() -> None:
     read = config(read_topology([]))
     scheduler = next(one for one in read["static_resources"]["clusters"] if one["name"] == "scheduler")
     assert scheduler["cluster_type"]["name"] == "envoy.cluster.dns"
+    dispatcher = next(one for one in read["static_resources"]["clusters"] if one["name"] == "dispatcher")
+    address = dispatcher["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+    assert (address["address"], address["port_value"]) == ("chronos-dispatcher", 9000)
     assert read["static_resources"]["listeners"][0]["address"]["socket_address"]["address"] == "0.0.0.0"
     assert read["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 
-from services.history.domain.records import Status
+from services.history.domain.records import Batch, Status
 from services.history.feed import PAGE, Feed, Scope, Step
 from services.history.ports import Position
 from tests.fakes.clock import FakeClock
@@ -25,7 +25,7 @@ class Watched:
 
     async def record(self, *numbers: int, **changes: object) -> None:
         for number in numbers:
-            await self.ledger.take([record(number, **changes)])  # type: ignore[arg-type]
+            await self.ledger.take(Batch([record(number, **changes)]))  # type: ignore[arg-type]
 
     @asynccontextmanager
     async def watch(
@@ -147,7 +147,7 @@ async def test_a_slow_watcher_misses_nothing_and_takes_no_memory() -> None:
 
 async def test_a_watch_far_behind_catches_up_page_by_page() -> None:
     watched = Watched()
-    await watched.ledger.take([record(number) for number in range(1, 2 * PAGE + 10)])
+    await watched.ledger.take(Batch([record(number) for number in range(1, 2 * PAGE + 10)]))
     async with watched.watch(after=Position(ledger_id="fake", seq=0)) as steps:
         found = await watched.told(steps, 2 * PAGE + 9)
     assert found == ids(*range(1, 2 * PAGE + 10))

@@ -7,7 +7,7 @@ import pytest
 
 from libs.faults import Unavailable
 from services.history.domain.moments import to_us
-from services.history.domain.records import Status
+from services.history.domain.records import Batch, Definition, Status
 from services.history.retention import ROWS_A_STEP, Retention
 from services.history.write_health import WriteHealth
 from tests.fakes.clock import FakeClock
@@ -23,10 +23,10 @@ async def test_what_is_older_than_the_retention_goes_unless_unfinished(age: time
     ledger, clock = FakeLedger(), FakeClock()
     now_us = to_us(clock.now())
     dues = {1: 2 * DAY, 2: timedelta(hours=1), 3: 9 * DAY, 4: 9 * DAY}
-    await ledger.take([
+    await ledger.take(Batch([
         record(n, Status.RUNNING if n == 4 else Status.SUCCESS, scheduled_us=now_us - due // timedelta(microseconds=1))
         for n, due in dues.items()
-    ])  # fmt: skip
+    ]))  # fmt: skip
     retention = Retention(ledger, WriteHealth(clock), clock, age=age, interval=timedelta(minutes=1))
     async with asyncio.TaskGroup() as group:
         loop = group.create_task(retention.run())
@@ -37,7 +37,7 @@ async def test_what_is_older_than_the_retention_goes_unless_unfinished(age: time
 
 async def test_much_goes_in_small_steps_with_pauses() -> None:
     ledger, clock = FakeLedger(), FakeClock()
-    await ledger.take([record(n) for n in range(1, 2 * ROWS_A_STEP + 2)])
+    await ledger.take(Batch([record(n) for n in range(1, 2 * ROWS_A_STEP + 2)]))
     retention = Retention(ledger, WriteHealth(clock), clock, age=DAY, interval=timedelta(minutes=1))
     async with asyncio.TaskGroup() as group:
         loop = group.create_task(retention.run())
@@ -49,10 +49,23 @@ async def test_much_goes_in_small_steps_with_pauses() -> None:
         loop.cancel()
 
 
+async def test_definitions_that_nothing_refers_to_go_with_what_is_old() -> None:
+    ledger, clock = FakeLedger(), FakeClock()
+    kept, gone = (Definition(bytes([n]), b"", b"") for n in (1, 2))
+    recent = record(1, definition_id=kept.id, scheduled_us=to_us(clock.now()))
+    await ledger.take(Batch([recent, record(2, definition_id=gone.id)], definitions=[kept, gone]))
+    retention = Retention(ledger, WriteHealth(clock), clock, age=DAY, interval=timedelta(minutes=1))
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(retention.run())
+        await clock.advance(timedelta(minutes=2))
+        loop.cancel()
+    assert list(await ledger.definitions([kept.id, gone.id])) == [kept.id]
+
+
 async def test_retention_goes_on_after_a_full_disk() -> None:
     ledger, clock = FakeLedger(), FakeClock()
     health = WriteHealth(clock)
-    await ledger.take([record(1)])
+    await ledger.take(Batch([record(1)]))
     ledger.fault = FULL
     retention = Retention(ledger, health, clock, age=DAY, interval=timedelta(minutes=1))
     async with asyncio.TaskGroup() as group:

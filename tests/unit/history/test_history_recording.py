@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from libs.faults import InvalidArgument, Unavailable, WrongState
-from services.history.domain.records import Record, Status
-from services.history.ledger import Acknowledgement, Batch, Recording
+from services.history.domain.records import Batch, Record, Refused, Status
+from services.history.ledger import Acknowledgement, Numbered, Recording
 from services.history.room import Room
 from services.history.write_health import WriteHealth
 from tests.fakes.clock import FakeClock
@@ -26,10 +26,10 @@ class Sender:
         self._batches = batches
         self._error = error
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self) -> AsyncIterator[Numbered]:
         for records in self._batches:
             self.read += 1
-            yield Batch(number=self.read, records=records)
+            yield Numbered(number=self.read, batch=Batch(records))
         if self._error:
             raise self._error
 
@@ -74,7 +74,24 @@ async def test_an_acknowledgement_names_what_was_stale() -> None:
     await desk.recording.seal(3, 8, 0)
     sender = Sender([record(1), record(2, Status.RUNNING)])
     await desk.record(sender)
-    assert sender.answers == [Acknowledgement(number=1, stale_ids=frozenset({execution_id(2)}))]
+    assert sender.answers == [Acknowledgement(number=1, refused=Refused(stale=frozenset({execution_id(2)})))]
+
+
+async def test_an_acknowledgement_names_what_somebody_else_has_claimed() -> None:
+    desk = Desk()
+    claim = record(1, Status.RUNNING, claimant="a")
+    await desk.ledger.take(Batch([claim], {0}))
+    batches, answers = [Batch([claim]), Batch([claim._replace(claimant="b"), record(2)], {0})], []
+
+    async def sent() -> AsyncIterator[Numbered]:
+        for number, batch in enumerate(batches):
+            yield Numbered(number=number, batch=batch)
+
+    async def acknowledge(answer: Acknowledgement) -> None:
+        answers.append(answer.refused.claimed)
+
+    await desk.recording.record(sent(), acknowledge)
+    assert answers == [frozenset(), frozenset({execution_id(1)})]
 
 
 async def test_nothing_is_acknowledged_before_it_is_durable() -> None:

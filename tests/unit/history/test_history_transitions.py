@@ -11,7 +11,10 @@ from tests.fakes.history_records import record
 FINAL = [status for status in Status if status >= Status.SUCCESS]
 
 
-@pytest.mark.parametrize("final", FINAL)
+KNOWN_ENDS = [Status.SUCCESS, Status.FAILED, Status.TIMED_OUT, Status.CANCELLED]
+
+
+@pytest.mark.parametrize("final", [status for status in FINAL if status != Status.LOST])
 @pytest.mark.parametrize("news", Status)
 def test_nothing_moves_a_final_record(final: Status, news: Status) -> None:
     stored = record(status=final)
@@ -27,6 +30,19 @@ def test_an_end_of_the_same_delivery_counts(status: Status) -> None:
 def test_an_unhappy_end_of_an_earlier_delivery_does_not_count(status: Status) -> None:
     stored = record(status=Status.RUNNING, delivery=2)
     assert advance(stored, record(status=status, delivery=1)) is stored
+
+
+@pytest.mark.parametrize("end", KNOWN_ENDS)
+@pytest.mark.parametrize("delivery", [1, 2])
+def test_an_end_of_what_was_thought_lost_is_its_end(end: Status, delivery: int) -> None:
+    moved = advance(record(status=Status.LOST, delivery=2), record(status=end, delivery=delivery))
+    assert (moved.status, moved.delivery) == (end, 2)
+
+
+@pytest.mark.parametrize(("news", "delivery"), [(Status.RUNNING, 3), (Status.SUCCESS, 3), (Status.SKIPPED, 2)])
+def test_nothing_else_finds_what_is_lost(news: Status, delivery: int) -> None:
+    stored = record(status=Status.LOST, delivery=2)
+    assert advance(stored, record(status=news, delivery=delivery, attempt_count=9)) is stored
 
 
 def test_the_same_again_changes_nothing() -> None:
@@ -64,9 +80,10 @@ def test_an_end_is_not_joined_with_what_follows_it() -> None:
 
 @st.composite
 def news(draw: st.DrawFn) -> Record:
-    """What a dispatcher could send: the attempts of a later delivery come after those of the earlier ones."""
+    """What a dispatcher could send: the attempts of a later delivery come after those of the earlier ones, and an end
+    tells all of its delivery's."""
     delivery, status = draw(st.integers(1, 3)), draw(st.sampled_from(Status))
-    count = 0 if status == Status.PENDING else delivery * 3 + draw(st.integers(0, 2))
+    count = 0 if status == Status.PENDING else delivery * 3 + (2 if status in FINAL else draw(st.integers(0, 2)))
     return record(
         draw(st.integers(1, 2)),
         status,

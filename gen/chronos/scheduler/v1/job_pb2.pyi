@@ -188,8 +188,8 @@ class Job(_message.Message):
     """When it runs: cron with 5 fields (`0 9 * * MON-FRI`) or 6 (seconds first), with `L`, `W`, `#` and `H`; `@hourly`,
     `@daily`, `@weekly`, `@monthly`, `@yearly`; `@every 90s` (counted from the job's creation);
     `@at 2027-01-01T09:00:00`; or an RFC 5545 rule (`RRULE:FREQ=WEEKLY;BYDAY=MO`, with DTSTART, EXDATE and RDATE lines).
-    Empty for a job that runs after others (`dependencies`) or only when asked for: then nothing else about times may
-    be given.
+    `@manual` for a job that runs only when it is asked for. Empty for a job that runs after others (`dependencies`).
+    Required otherwise.
     """
     timezone: _builtins.str
     """IANA time zone that `schedule` is read in, for example `Europe/Berlin`. Empty means UTC."""

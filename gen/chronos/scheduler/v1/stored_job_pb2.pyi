@@ -300,6 +300,34 @@ class StoredSignal(_message.Message):
 Global___StoredSignal: _TypeAlias = StoredSignal  # noqa: Y015
 
 @_typing.final
+class WaivedEnd(_message.Message):
+    """An end that a round was decided without: it counts for nothing when it comes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_ID_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    parent_id: _builtins.str
+    """Id of the job that has not ended yet."""
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """When that round would have given up waiting; an end after this counts again."""
+
+    def __init__(
+        self,
+        *,
+        parent_id: _builtins.str = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent_id", b"parent_id", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaivedEnd: _TypeAlias = WaivedEnd  # noqa: Y015
+
+@_typing.final
 class StoredRound(_message.Message):
     """What a job has heard of the jobs that it depends on, kept at `/chronos/v1/rounds/{shard}/{namespace}/{job}`. A round
     takes the oldest unused end of each of them.
@@ -308,7 +336,7 @@ class StoredRound(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SIGNALS_FIELD_NUMBER: _builtins.int
-    DECIDED_WITHOUT_FIELD_NUMBER: _builtins.int
+    WAIVED_ENDS_FIELD_NUMBER: _builtins.int
     SEEN_EXECUTION_IDS_FIELD_NUMBER: _builtins.int
     JOB_UID_FIELD_NUMBER: _builtins.int
     job_uid: _builtins.str
@@ -318,8 +346,8 @@ class StoredRound(_message.Message):
         """Signals of the present round and, behind those, of rounds to come; the oldest first."""
 
     @_builtins.property
-    def decided_without(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Jobs whose end the present round does not need any more, because it was decided without them."""
+    def waived_ends(self) -> _containers.RepeatedCompositeFieldContainer[Global___WaivedEnd]:
+        """Ends that earlier rounds were decided without; the oldest first."""
 
     @_builtins.property
     def seen_execution_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -329,13 +357,13 @@ class StoredRound(_message.Message):
         self,
         *,
         signals: _abc.Iterable[Global___StoredSignal] | None = ...,
-        decided_without: _abc.Iterable[_builtins.str] | None = ...,
+        waived_ends: _abc.Iterable[Global___WaivedEnd] | None = ...,
         seen_execution_ids: _abc.Iterable[_builtins.str] | None = ...,
         job_uid: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_without", b"decided_without", "job_uid", b"job_uid", "seen_execution_ids", b"seen_execution_ids", "signals", b"signals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_uid", b"job_uid", "seen_execution_ids", b"seen_execution_ids", "signals", b"signals", "waived_ends", b"waived_ends"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,18 +2,18 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
 
-from services.history.adapters.sqlite import reading
+from services.history.adapters.sqlite import definitions, reading
 from services.history.adapters.sqlite.errors import unavailable
 from services.history.adapters.sqlite.schema import open_reader
-from services.history.domain.records import Change, Record
-from services.history.ports import ExecutionQuery, Page, Position
+from services.history.domain.records import Change, Definition, Record
+from services.history.ports import ExecutionQuery, Page, Position, Search
 
 T = TypeVar("T")
 
@@ -34,6 +34,14 @@ class SqliteArchive:
     async def page(self, query: ExecutionQuery) -> Page:
         """See ports.Archive."""
         return await self._run(lambda connection: reading.page(connection, query))
+
+    async def search(self, search: Search) -> list[Record]:
+        """See ports.Archive."""
+        return await self._run(lambda connection: reading.search(connection, search))
+
+    async def definitions(self, ids: Sequence[bytes]) -> dict[bytes, Definition]:
+        """See ports.Archive."""
+        return await self._run(lambda connection: definitions.find(connection, ids))
 
     async def position(self) -> Position:
         """See ports.Archive."""

@@ -1,17 +1,17 @@
 """The writing side of the ledger over one SQLite file."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 from libs.clock import Clock
 from libs.faults import Unavailable
-from services.history.adapters.sqlite import writing
+from services.history.adapters.sqlite import definitions, writing
 from services.history.adapters.sqlite.errors import LEDGER_ERROR
 from services.history.adapters.sqlite.schema import Sync, open_ledger
 from services.history.adapters.sqlite.writer import CommitObserver, Writer
-from services.history.domain.records import Record
+from services.history.domain.records import Batch, Refused
 from services.history.ports import Seal
 
 PAGES_GIVEN_BACK = 1_000
@@ -41,9 +41,9 @@ class SqliteLedger:
             observer=observer,
         )
 
-    def take(self, records: Sequence[Record]) -> asyncio.Future[frozenset[bytes]]:
+    def take(self, batch: Batch) -> asyncio.Future[Refused]:
         """See ports.Ledger."""
-        return self._writer.take(records)
+        return self._writer.take(batch)
 
     async def seal(self, shard: int, epoch: int, watermark_us: int) -> Seal:
         """See ports.Ledger."""
@@ -54,6 +54,10 @@ class SqliteLedger:
         deleted = await self._writer.call(lambda connection: writing.expire(connection, before_us, limit))
         await self._writer.call(lambda connection: writing.shrink(connection, PAGES_GIVEN_BACK))
         return deleted
+
+    async def sweep(self, before_us: int, limit: int) -> int:
+        """See ports.Ledger."""
+        return await self._writer.call(lambda connection: definitions.sweep(connection, before_us, limit))
 
     async def probe(self) -> None:
         """See ports.Ledger."""

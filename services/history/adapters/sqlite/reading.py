@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.history.adapters.sqlite.schema import COLUMNS
+from services.history.domain.moments import LAST_US
 from services.history.domain.records import Change, Record
-from services.history.ports import ExecutionQuery, Page, Position
+from services.history.ports import ExecutionQuery, Page, Position, Search
 
 SCAN_ROWS = 50_000
 """Rows that one page looks at when it filters by status. What is rare takes more pages, and no page takes long."""
 
-_BLOBS = {"id": "hex(id)", "attempts": "hex(attempts)"}
+_BLOBS = {column: f"hex({column})" for column in ("id", "attempts", "definition_id", "details")}
 WHOLE = tuple(_BLOBS.get(column, column) for column in COLUMNS)
 """Every column of a Record."""
 BRIEF = tuple("''" if text == _BLOBS["attempts"] else text for text in WHOLE)
@@ -20,7 +21,7 @@ BRIEF = tuple("''" if text == _BLOBS["attempts"] else text for text in WHOLE)
 SEALED = tuple("''" if text == "response" else text for text in WHOLE)
 """The same with attempts and no response: a shard can have many unfinished executions, and an answer has its bounds."""
 NEWEST_FIRST = "ORDER BY scheduled_us DESC, id DESC"
-_ID, _ATTEMPTS = COLUMNS.index("id"), COLUMNS.index("attempts")
+_BLOB_PLACES = tuple(COLUMNS.index(column) for column in _BLOBS)
 
 
 def find(connection: sqlite3.Connection, namespace: str, execution_id: bytes) -> Record | None:
@@ -45,6 +46,22 @@ def page(connection: sqlite3.Connection, query: ExecutionQuery) -> Page:
     return found if found.next is not None else Page(records=found.records, next=edge)
 
 
+def search(connection: sqlite3.Connection, asked: Search) -> list[Record]:
+    """The newest that a search asks for, newest scheduled time first."""
+    found = _search(connection, asked, "scheduled_us >= ?", (asked.from_us,))
+    if asked.with_stretches:
+        since = (asked.from_us, asked.from_us)
+        found += _search(connection, asked, "scheduled_us < ? AND skipped_until_us >= ?", since)
+    found.sort(key=_place, reverse=True)
+    return found[: asked.limit]
+
+
+def select_by_id(connection: sqlite3.Connection, ids: Sequence[bytes]) -> list[Record]:
+    """Those of these executions that are there, whole, in any order."""
+    source = f"executions WHERE id IN ({_marks(ids)})"
+    return select(connection, source, ids, columns=WHOLE)
+
+
 def position(connection: sqlite3.Connection) -> Position:
     """Where the order of changes stands."""
     ledger_id, seq = connection.execute("SELECT ledger_id, seq FROM ledger").fetchone()
@@ -65,12 +82,32 @@ def select(
     return [_record(row) for row in _select(connection, source, values, columns)]
 
 
+def _search(connection: sqlite3.Connection, asked: Search, begins: str, since: tuple[int, ...]) -> list[Record]:
+    if asked.ids:  # the pluses keep other indices out of it
+        scope = f"id IN ({_marks(asked.ids)}) AND +namespace = ? AND ? IN ('', +job_id)"
+    else:
+        scope = "namespace = ? AND job_id = ?"
+    source = f"executions WHERE {scope} AND {begins} AND scheduled_us < ? {NEWEST_FIRST} LIMIT ?"
+    values = (*asked.ids, asked.namespace, asked.job_id, *since, asked.to_us, asked.limit)
+    return select(connection, source, values, columns=SEALED)
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))
+
+
 def _conditions(query: ExecutionQuery) -> tuple[list[str], list[object]]:
     conditions: list[str] = ["namespace = ?"]
     values: list[object] = [query.namespace]
     if query.job_id:
         conditions.append("job_id = ?")
         values.append(query.job_id)
+    if query.from_us > 0:
+        conditions.append("scheduled_us >= ?")
+        values.append(query.from_us)
+    if query.to_us <= LAST_US:
+        conditions.append("scheduled_us < ?")
+        values.append(query.to_us)
     if query.after:
         conditions.append("(scheduled_us, id) < (?, ?)")
         values += query.after
@@ -98,6 +135,6 @@ def _select(
 
 
 def _record(row: list[Any]) -> Record:
-    row[_ID] = bytes.fromhex(row[_ID])
-    row[_ATTEMPTS] = bytes.fromhex(row[_ATTEMPTS])
+    for place in _BLOB_PLACES:
+        row[place] = bytes.fromhex(row[place])
     return Record._make(row)

@@ -3,9 +3,9 @@
 The `id` index holds "first wins"; ids sort by scheduled time, so it grows at its end. `_by_job` and `_by_time` serve
 the lists, newest first, with the id to break ties. `_by_shard` serves the seal (what is past the watermark) and
 retention (what is old); with some dozens of shards it too grows at a few places only. `_unfinished` holds a shard's
-few unfinished executions and nothing else. `_by_seq` is the order of changes, for watchers; it is the one index that
-each change of an execution moves. Responses can be 16 KiB, hence a table with a rowid: a clustered one would carry them
-through its inner pages.
+few unfinished executions and nothing else, `_stretches` the few that stand for several skipped runs. `_by_seq` is the
+order of changes, for watchers; it is the one index that each change of an execution moves. Responses can be 16 KiB,
+hence a table with a rowid: a clustered one would carry them through its inner pages.
 """
 
 import sqlite3
@@ -17,7 +17,7 @@ from typing import Literal
 from services.history.adapters.sqlite.errors import LedgerFileError, is_corruption
 from services.history.domain.records import Record
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 OLDEST_SQLITE = (3, 38, 0)
 CACHE_KIB = 64 * 1024
 CHECKPOINT_PAGES = 4_000
@@ -48,7 +48,13 @@ CREATE TABLE executions (
     trace_id TEXT NOT NULL,
     shard INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
-    seq INTEGER NOT NULL
+    seq INTEGER NOT NULL,
+    reason_code INTEGER NOT NULL DEFAULT 0,
+    definition_id BLOB NOT NULL DEFAULT x'',
+    claimant TEXT NOT NULL DEFAULT '',
+    dispatcher TEXT NOT NULL DEFAULT '',
+    skipped_until_us INTEGER,
+    details BLOB NOT NULL DEFAULT x''
 );
 CREATE INDEX executions_by_job ON executions (namespace, job_id, scheduled_us, id);
 CREATE INDEX executions_by_time ON executions (namespace, scheduled_us, id);
@@ -59,6 +65,28 @@ CREATE TABLE seals (shard INTEGER PRIMARY KEY, epoch INTEGER NOT NULL);
 CREATE TABLE ledger (ledger_id TEXT NOT NULL, seq INTEGER NOT NULL);
 CREATE TABLE probes (filling BLOB NOT NULL);
 """
+SINCE_VERSION_2 = """
+CREATE INDEX executions_stretches ON executions (namespace, job_id, skipped_until_us)
+    WHERE skipped_until_us IS NOT NULL;
+CREATE TABLE definitions (
+    definition_id BLOB PRIMARY KEY,
+    used_us INTEGER NOT NULL,
+    request BLOB NOT NULL,
+    job BLOB NOT NULL
+);
+CREATE INDEX definitions_by_use ON definitions (used_us);
+"""
+FROM_VERSION_1 = f"""
+ALTER TABLE executions ADD COLUMN reason_code INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE executions ADD COLUMN definition_id BLOB NOT NULL DEFAULT x'';
+ALTER TABLE executions ADD COLUMN claimant TEXT NOT NULL DEFAULT '';
+ALTER TABLE executions ADD COLUMN dispatcher TEXT NOT NULL DEFAULT '';
+ALTER TABLE executions ADD COLUMN skipped_until_us INTEGER;
+ALTER TABLE executions ADD COLUMN details BLOB NOT NULL DEFAULT x'';
+{SINCE_VERSION_2}
+"""
+"""Adds columns without a rewrite of the rows, so it takes no longer for a large ledger than for a small one, but for
+the look at each row that the new index takes."""
 
 Sync = Literal["full", "normal"]
 
@@ -86,7 +114,7 @@ def open_ledger(path: Path, *, sync: Sync, busy_timeout: timedelta, check_up_to_
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {LARGEST_WAL_BYTES}")
-        _create_tables(connection)
+        _update_tables(connection)
     except sqlite3.Error as error:
         connection.close()
         raise LedgerFileError(_sentence(path, error)) from error
@@ -131,19 +159,28 @@ def _check(connection: sqlite3.Connection, path: Path, check_up_to_bytes: int) -
             raise LedgerFileError(_damaged(path, problem))
 
 
-def _create_tables(connection: sqlite3.Connection) -> None:
+def _update_tables(connection: sqlite3.Connection) -> None:
+    """Makes the tables, or brings those of an older release up to date: all of it or nothing."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if not connection.execute("PRAGMA user_version").fetchone()[0]:
-            for statement in TABLES.split(";"):
-                connection.execute(statement)
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            _run(connection, TABLES + SINCE_VERSION_2)
             connection.execute("INSERT INTO ledger VALUES (?, 0)", (uuid.uuid4().hex,))
+        elif version == 1:
+            _run(connection, FROM_VERSION_1)
+        if version < SCHEMA_VERSION:
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except sqlite3.Error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _run(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";"):
+        connection.execute(statement)
 
 
 def _sentence(path: Path, error: sqlite3.Error) -> str:

@@ -10,8 +10,10 @@ from typing import Any, Protocol, TypeVar
 
 from libs.clock import Clock
 from services.history.adapters.sqlite import writing
+from services.history.adapters.sqlite.definitions import DefinitionUses
 from services.history.adapters.sqlite.errors import unavailable
-from services.history.domain.records import Record
+from services.history.domain.moments import to_us
+from services.history.domain.records import Batch, Refused
 
 T = TypeVar("T")
 _Outcome = tuple[asyncio.Future[Any], object, Exception | None]
@@ -29,7 +31,7 @@ class _Write:
     """Something to write: a batch of records, or else any other statements."""
 
     future: asyncio.Future[Any]
-    batch: Sequence[Record] | None = None
+    batch: Batch | None = None
     statements: Callable[[sqlite3.Connection], Any] | None = None
 
 
@@ -58,16 +60,17 @@ class Writer:
         self._max_commit_records = max_commit_records
         self._clock = clock
         self._observer = observer
+        self._uses = DefinitionUses()
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Write | _Close] = SimpleQueue()
         self._held: _Write | _Close | None = None
         self._thread = Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    def take(self, records: Sequence[Record]) -> asyncio.Future[frozenset[bytes]]:
-        """Queues a batch; the future gives its stale ids once it is durable."""
-        future: asyncio.Future[frozenset[bytes]] = self._loop.create_future()
-        self._queue.put(_Write(future=future, batch=records))
+    def take(self, batch: Batch) -> asyncio.Future[Refused]:
+        """Queues a batch; the future says what of it was refused, once the rest is durable."""
+        future: asyncio.Future[Refused] = self._loop.create_future()
+        self._queue.put(_Write(future=future, batch=batch))
         return future
 
     async def call(self, statements: Callable[[sqlite3.Connection], T]) -> T:
@@ -92,12 +95,12 @@ class Writer:
         first, self._held = self._held or self._queue.get(), None
         if isinstance(first, _Close):
             return []
-        group, size = [first], len(first.batch or ())
+        group, size = [first], _size(first)
         while first.batch is not None and (following := self._poll()) is not None:
             if isinstance(following, _Close) or following.batch is None:
                 self._held = following
                 break
-            size += len(following.batch)
+            size += _size(following)
             if size > self._max_commit_records:
                 self._held = following
                 break
@@ -127,19 +130,26 @@ class Writer:
             self._ensure_in_place()
             self._connection.execute("COMMIT")
         except BaseException:
+            self._uses.forget()
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
-        batches = [write.batch for write in group if write.batch is not None]
-        if batches:
-            self._observer.committed(sum(map(len, batches)), self._clock.monotonic() - began)
+        if group[0].batch is not None:
+            self._observer.committed(sum(map(_size, group)), self._clock.monotonic() - began)
         return results
 
     def _run_statements(self, group: list[_Write]) -> Sequence[object]:
         first = group[0]
         if first.statements is not None:
             return [first.statements(self._connection)]
-        return writing.take(self._connection, [write.batch or () for write in group])
+        batches = [write.batch for write in group if write.batch is not None]
+        refused, taken = writing.take(self._connection, batches)
+        self._uses.note(self._connection, batches, taken, to_us(self._clock.now()))
+        return refused
+
+
+def _size(write: _Write) -> int:
+    return 0 if write.batch is None else len(write.batch.records)
 
 
 def _settle(outcomes: list[_Outcome]) -> None:

@@ -7,14 +7,15 @@ For the same reason rows come out as one JSON text.
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 
 from libs.faults import WrongState
-from services.history.adapters.sqlite.reading import SEALED, select
+from services.history.adapters.sqlite.reading import SEALED, select, select_by_id
 from services.history.adapters.sqlite.schema import COLUMNS
-from services.history.domain.records import Record
-from services.history.domain.transitions import coalesce, is_stale
+from services.history.domain.admission import admit, claimed_ids
+from services.history.domain.records import Batch, Record, Refused
+from services.history.domain.transitions import coalesce
 from services.history.ports import Seal
 
 ROWS_A_STATEMENT = 500
@@ -25,7 +26,7 @@ _ADVANCE = """
 ON CONFLICT (id) DO UPDATE SET
     started_us = coalesce(min(started_us, excluded.started_us), started_us, excluded.started_us),
     completed_us = excluded.completed_us,
-    status = max(status, excluded.status),
+    status = CASE WHEN excluded.status >= 3 THEN excluded.status ELSE max(status, excluded.status) END,
     attempt_count = max(attempt_count, excluded.attempt_count),
     status_code = excluded.status_code,
     response = excluded.response,
@@ -35,12 +36,19 @@ ON CONFLICT (id) DO UPDATE SET
     attempts = CASE WHEN attempt_count > excluded.attempt_count THEN attempts ELSE excluded.attempts END,
     delivery = max(delivery, excluded.delivery),
     epoch = max(epoch, excluded.epoch),
+    reason_code = excluded.reason_code,
+    definition_id = CASE WHEN definition_id = x'' THEN excluded.definition_id ELSE definition_id END,
+    claimant = CASE WHEN excluded.claimant = '' THEN claimant ELSE excluded.claimant END,
+    dispatcher = CASE WHEN excluded.dispatcher = '' THEN dispatcher ELSE excluded.dispatcher END,
+    skipped_until_us = excluded.skipped_until_us,
+    details = CASE WHEN excluded.details = x'' THEN details ELSE excluded.details END,
     seq = excluded.seq
 WHERE status < 3 AND (
     excluded.status = 3
     OR excluded.delivery > delivery
     OR excluded.delivery = delivery AND (excluded.status > status OR excluded.attempt_count > attempt_count)
 )
+OR status = 8 AND excluded.status IN (3, 4, 6, 7) AND excluded.delivery <= delivery
 """
 
 
@@ -52,17 +60,19 @@ def _upsert(rows: int) -> str:
 _FULL_UPSERT = _upsert(ROWS_A_STATEMENT)
 
 
-def take(connection: sqlite3.Connection, batches: Sequence[Sequence[Record]]) -> list[frozenset[bytes]]:
-    """Records batches in their order; gives the stale ids of each."""
+def take(connection: sqlite3.Connection, batches: Sequence[Batch]) -> tuple[list[Refused], Sequence[Record]]:
+    """Records batches in their order; gives what was refused of each, and what was taken of all."""
     epochs = _sealed_epochs(connection)
-    stale: list[frozenset[bytes]] = []
+    claimed = _stored(connection, claimed_ids(batches))
+    refused: list[Refused] = []
     fresh: list[Record] = []
     for batch in batches:
-        refused = frozenset(news.id for news in batch if is_stale(news, epochs.get(news.shard, 0)))
-        fresh += [news for news in batch if not is_stale(news, epochs.get(news.shard, 0))] if refused else batch
-        stale.append(refused)
-    _write(connection, coalesce(fresh))
-    return stale
+        taken, not_taken = admit(batch, epochs, claimed)
+        fresh += taken
+        refused.append(not_taken)
+    joined = coalesce(fresh)
+    _write(connection, joined)
+    return refused, joined
 
 
 def seal(connection: sqlite3.Connection, shard: int, epoch: int, watermark_us: int) -> Seal:
@@ -127,6 +137,15 @@ def _write(connection: sqlite3.Connection, records: Sequence[Record]) -> None:
         part = records[start : start + ROWS_A_STATEMENT]
         values = chain.from_iterable((*record, first + start + place) for place, record in enumerate(part))
         connection.execute(_FULL_UPSERT if len(part) == ROWS_A_STATEMENT else _upsert(len(part)), tuple(values))
+
+
+def _stored(connection: sqlite3.Connection, ids: Collection[bytes]) -> dict[bytes, Record | None]:
+    """What is stored of some executions, None for those that are not."""
+    if not ids:
+        return {}
+    found: dict[bytes, Record | None] = dict.fromkeys(ids)
+    found.update((record.id, record) for record in select_by_id(connection, tuple(ids)))
+    return found
 
 
 def _shards(connection: sqlite3.Connection) -> Iterator[int]:

@@ -34,15 +34,25 @@ class Lost:
 
 
 def last_before(schedule: Schedule, limit: datetime, *, floor: datetime) -> datetime | None:
-    """The last occurrence before `limit` and after `floor`, found by looking back twice as far each time."""
+    """The last occurrence before `limit` and after `floor`, in logarithmically many steps."""
     span = timedelta(seconds=1)
-    while True:
-        start = max(limit - span, floor)
-        found = schedule.next_after(start)
-        if found is not None and found < limit:
-            while (following := schedule.next_after(found)) is not None and following < limit:
-                found = following
-            return found
-        if start <= floor:
+    low, high = max(limit - span, floor), limit
+    while not _has_between(schedule, low, limit):
+        if low <= floor:
             return None
         span *= 2
+        low, high = max(limit - span, floor), low
+    while True:  # an occurrence lies in (low, limit), none in (high, limit)
+        found = schedule.next_after(low)
+        if found is None or not _has_between(schedule, found, limit):
+            return found
+        middle = max(found, low + (high - low) / 2)
+        if _has_between(schedule, middle, limit):
+            low = middle
+        else:
+            low, high = found, middle
+
+
+def _has_between(schedule: Schedule, after: datetime, limit: datetime) -> bool:
+    found = schedule.next_after(after)
+    return found is not None and found < limit

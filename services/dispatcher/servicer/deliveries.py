@@ -1,4 +1,4 @@
-"""The RPC edge."""
+"""The RPC edge for schedulers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

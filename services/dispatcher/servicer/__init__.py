@@ -1,0 +1,1 @@
+"""The RPC edge, one module for each proto service."""

@@ -1,0 +1,88 @@
+"""Puts the services of the API together."""
+
+from chronos.scheduler.v1 import (
+    calendar_service_pb2_grpc,
+    job_service_pb2_grpc,
+    job_version_service_pb2_grpc,
+    namespace_service_pb2_grpc,
+    run_service_pb2_grpc,
+    schedule_service_pb2_grpc,
+)
+
+from libs.clock import Clock
+from libs.rpc.server import Service
+from services.scheduler.adapters.icalendar_text import ICalendarText
+from services.scheduler.app.stores import Stores
+from services.scheduler.backfills import Backfills
+from services.scheduler.calendars import Calendars
+from services.scheduler.cancellations import Cancellations
+from services.scheduler.dependencies import Dependencies
+from services.scheduler.explanations import Explanations
+from services.scheduler.forecasts import Forecasts
+from services.scheduler.jobs import Jobs
+from services.scheduler.namespaces import Namespaces
+from services.scheduler.ports import Ledger
+from services.scheduler.previews import Previews
+from services.scheduler.replays import Replays
+from services.scheduler.schedules import StoredSchedules
+from services.scheduler.servicer.calendars import CalendarServicer
+from services.scheduler.servicer.jobs import JobServicer
+from services.scheduler.servicer.namespaces import NamespaceServicer
+from services.scheduler.servicer.runs import RunServicer
+from services.scheduler.servicer.schedules import ScheduleServicer
+from services.scheduler.servicer.versions import JobVersionServicer
+from services.scheduler.triggers import Triggers
+from services.scheduler.versions import JobVersions
+
+PACKAGE = "chronos.scheduler.v1"
+
+
+def build_api(stores: Stores, ledger: Ledger, clock: Clock) -> list[Service]:
+    """Every proto service of the scheduler."""
+    schedules = StoredSchedules(stores.calendars)
+    jobs = Jobs(
+        stores.jobs,
+        calendars=stores.calendars,
+        calendar_view=stores.calendar_book,
+        dependencies=Dependencies(stores.dependencies),
+        clock=clock,
+    )
+    triggers = Triggers(jobs, stores.triggers, ledger, clock)
+    backfills = Backfills(triggers, schedules, ledger, clock)
+    runs = RunServicer(
+        jobs=jobs,
+        backfills=backfills,
+        replays=Replays(jobs, stores.versions, triggers, ledger, clock),
+        cancellations=Cancellations(jobs, stores.cancels, ledger, clock),
+        explanations=Explanations(jobs, stores.versions, schedules, ledger, clock),
+    )
+    previews = Previews(stores.jobs, stores.calendars, clock)
+    forecasts = Forecasts(stores.jobs, stores.job_scan, stores.calendar_book, clock)
+    return [
+        (
+            job_service_pb2_grpc.add_JobServiceServicer_to_server,
+            JobServicer(jobs, triggers, backfills),
+            f"{PACKAGE}.JobService",
+        ),
+        (
+            job_version_service_pb2_grpc.add_JobVersionServiceServicer_to_server,
+            JobVersionServicer(JobVersions(jobs, stores.versions)),
+            f"{PACKAGE}.JobVersionService",
+        ),
+        (run_service_pb2_grpc.add_RunServiceServicer_to_server, runs, f"{PACKAGE}.RunService"),
+        (
+            schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server,
+            ScheduleServicer(previews, forecasts),
+            f"{PACKAGE}.ScheduleService",
+        ),
+        (
+            calendar_service_pb2_grpc.add_CalendarServiceServicer_to_server,
+            CalendarServicer(Calendars(stores.calendars, stores.jobs, ICalendarText(), clock)),
+            f"{PACKAGE}.CalendarService",
+        ),
+        (
+            namespace_service_pb2_grpc.add_NamespaceServiceServicer_to_server,
+            NamespaceServicer(Namespaces(stores.namespaces, clock)),
+            f"{PACKAGE}.NamespaceService",
+        ),
+    ]

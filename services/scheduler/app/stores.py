@@ -1,0 +1,76 @@
+"""What the scheduler keeps in etcd, and what of it every replica has at hand."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from libs.mesh import Node
+from services.scheduler.adapters.etcd_calendars import EtcdCalendarBook, EtcdCalendarStore, EtcdJobScan
+from services.scheduler.adapters.etcd_cancels import EtcdCancelStore
+from services.scheduler.adapters.etcd_dependencies import EtcdDependants, EtcdDependencyStore
+from services.scheduler.adapters.etcd_follow_ups import EtcdFollowUpStore
+from services.scheduler.adapters.etcd_jobs import EtcdJobStore
+from services.scheduler.adapters.etcd_namespaces import EtcdNamespaceBook, EtcdNamespaceStore
+from services.scheduler.adapters.etcd_quotas import EtcdQuotaStore
+from services.scheduler.adapters.etcd_rounds import EtcdRoundStore
+from services.scheduler.adapters.etcd_shards import EtcdShardStore
+from services.scheduler.adapters.etcd_triggers import EtcdTriggerStore
+from services.scheduler.adapters.etcd_versions import EtcdVersionStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """One of each. The books follow etcd while `loops` run."""
+
+    jobs: EtcdJobStore
+    job_scan: EtcdJobScan
+    versions: EtcdVersionStore
+    triggers: EtcdTriggerStore
+    cancels: EtcdCancelStore
+    shards: EtcdShardStore
+    calendars: EtcdCalendarStore
+    calendar_book: EtcdCalendarBook
+    namespaces: EtcdNamespaceStore
+    namespace_book: EtcdNamespaceBook
+    dependencies: EtcdDependencyStore
+    dependants: EtcdDependants
+    follow_ups: EtcdFollowUpStore
+    rounds: EtcdRoundStore
+    quotas: EtcdQuotaStore
+
+    @property
+    def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What keeps the books up to date."""
+        return {
+            "calendars": self.calendar_book.run,
+            "namespaces": self.namespace_book.run,
+            "dependants": self.dependants.run,
+        }
+
+    async def ready(self) -> None:
+        """Waits until the books were read once: nothing may fire before."""
+        while not self.calendar_book.version:
+            await self.calendar_book.changed(0)
+        await self.namespace_book.ready()
+        await self.dependants.ready()
+
+
+def open_stores(node: Node, shard_count: int) -> Stores:
+    """The stores of a replica."""
+    etcd, lease = node.etcd, node.lease
+    return Stores(
+        jobs=EtcdJobStore(etcd, shard_count),
+        job_scan=EtcdJobScan(etcd),
+        versions=EtcdVersionStore(etcd),
+        triggers=EtcdTriggerStore(etcd, shard_count),
+        cancels=EtcdCancelStore(etcd, shard_count),
+        shards=EtcdShardStore(etcd),
+        calendars=EtcdCalendarStore(etcd),
+        calendar_book=EtcdCalendarBook(etcd),
+        namespaces=EtcdNamespaceStore(etcd),
+        namespace_book=EtcdNamespaceBook(etcd),
+        dependencies=EtcdDependencyStore(etcd),
+        dependants=EtcdDependants(etcd),
+        follow_ups=EtcdFollowUpStore(etcd, shard_count),
+        rounds=EtcdRoundStore(etcd),
+        quotas=EtcdQuotaStore(etcd, node.member.instance, lambda: lease.id),
+    )

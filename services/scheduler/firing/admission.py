@@ -1,0 +1,262 @@
+"""The gate before the outbox: overlap policy, quotas, and what waits for its turn."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from chronos.history.v1 import execution_pb2
+
+from libs.clock import Clock
+from services.scheduler import metrics
+from services.scheduler.domain.occurrence import Cause, Concurrency, Run
+from services.scheduler.domain.quota import Answer, Verdict
+from services.scheduler.firing.notes import Notes
+from services.scheduler.firing.outbox import Outbox
+from services.scheduler.firing.owned import OwnedShard, OwnedShards
+from services.scheduler.firing.settler import Settler
+from services.scheduler.firing.slots import Slot, Slots
+from services.scheduler.ports import Reason, Status
+
+Execution = execution_pb2.Execution
+CHECK_INTERVAL = timedelta(seconds=1)
+PATIENCE = timedelta(minutes=1)
+DELETED = "the job was deleted before the run's turn came"
+
+
+class QuotaGate(Protocol):
+    """Who counts runs against the quotas of namespaces."""
+
+    def ask(self, namespace: str) -> Answer:
+        """Whether one more run may begin. One that is granted must be released."""
+
+    def adopt(self, namespace: str) -> None:
+        """Counts a run that is under way already."""
+
+    def release(self, namespace: str) -> None:
+        """A run has ended."""
+
+
+class Followers(Protocol):
+    """Who tells the jobs that wait for a run's end."""
+
+    def begin(self, shard: OwnedShard, run: Run) -> None:
+        """The run begins."""
+
+    def resume(self, shard: OwnedShard, run: Run) -> None:
+        """The run was begun by an earlier owner, and the ledger knows it; perhaps also its end."""
+
+    def end(self, shard: OwnedShard, run: Run, status: Status, reason: Reason) -> None:
+        """The run has ended, and the ledger knows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A run that waits for a quota, and when its patience ends (monotonic seconds)."""
+
+    run: Run
+    deadline: float
+
+
+class Admission:
+    """Decides what becomes of each run that is due: it goes on, it waits, or the ledger says why not."""
+
+    def __init__(
+        self,
+        *,
+        owned: OwnedShards,
+        outbox: Outbox,
+        notes: Notes,
+        settler: Settler,
+        quotas: QuotaGate,
+        followers: Followers,
+        clock: Clock,
+    ) -> None:
+        self._owned = owned
+        self._outbox = outbox
+        self._notes = notes
+        self._settler = settler
+        self._quotas = quotas
+        self._followers = followers
+        self._clock = clock
+        self._slots = Slots()
+        self._waiters: dict[str, deque[Waiter]] = {}
+
+    def submit(self, runs: Iterable[Run]) -> None:
+        """Takes runs that are due, in order."""
+        self._outbox.submit([run for run in runs if self._admit(run)])
+
+    def adopt(self, shard: OwnedShard, running: Sequence[Run], waiting: Sequence[Run]) -> None:
+        """Takes over what an earlier owner left: runs that were handed out, and runs that waited for their turn."""
+        for run in running:
+            self._slots.begin(run)
+            self._quotas.adopt(run.job.namespace)
+        self._outbox.adopt(running)
+        for run in waiting:
+            if run.job.definition:
+                self.submit([run])
+            else:
+                self._explain(shard, run, Execution.SKIPPED, Execution.DELETED, DELETED)
+
+    def resume(self, shard: OwnedShard, run: Run) -> None:
+        """A run past the watermark that the ledger has already: it is not fired again."""
+        self._followers.resume(shard, run)
+
+    def ended(self, shard: OwnedShard, run: Run, status: Status) -> None:
+        """A run that was under way has ended: the next of its job may have its turn."""
+        self._quotas.release(run.job.namespace)
+        if run.cause is not Cause.REPLAY:
+            self._followers.end(shard, run, status, Execution.REASON_UNSPECIFIED)
+        self._pass_on(run)
+
+    def cancel(self, shard: OwnedShard, execution_id: str, *, reason: str, code: Reason, job_uid: str = "") -> bool:
+        """Stops a run that waits or is under way; False when it is neither. `job_uid` spares a search."""
+        for run in self._slots.take_waiting(job_uid or self._slots.job_of(execution_id), execution_id):
+            self._explain(shard, run, Execution.CANCELLED, code, reason)
+            return True
+        if (waiter := self._take_waiter(execution_id)) is not None:
+            self._explain(shard, waiter.run, Execution.CANCELLED, code, reason)
+            self._pass_on(waiter.run)
+            return True
+        return self._outbox.cancel(execution_id, reason=reason, code=code)
+
+    def withdraw(self, shard: OwnedShard, job_uid: str, code: Reason, reason: str, *, also_asked_for: bool) -> None:
+        """Explains the runs of a job that wait for their turn and will not get it; those that somebody asked for stay
+        unless `also_asked_for`.
+        """
+        for run in self._slots.take_waiting(job_uid):
+            if run.cause is Cause.SCHEDULE or also_asked_for:
+                self._explain(shard, run, Execution.SKIPPED, code, reason)
+            else:
+                self._slots.wait(run)
+
+    def forget(self, shard: int) -> None:
+        """Drops everything of a shard that is not owned any more."""
+        for namespace in list(self._waiters):
+            self._waiters[namespace] = deque(w for w in self._waiters[namespace] if w.run.shard != shard)
+        for run in self._slots.forget(shard):
+            if not self._is_waiter(run):
+                self._quotas.release(run.job.namespace)
+
+    def quota_changed(self, namespace: str) -> None:
+        """Runs of the namespace that wait may go on."""
+        waiters = self._waiters.get(namespace)
+        while waiters:
+            answer = self._quotas.ask(namespace)
+            if answer.verdict is Verdict.WAIT:
+                return
+            run = waiters.popleft().run
+            if answer.verdict is Verdict.GRANTED:
+                self._begin(run)
+                self._outbox.submit([run])
+            else:
+                self._refuse(run, answer.reason)
+        self._waiters.pop(namespace, None)
+
+    async def run(self) -> None:
+        """Ends the patience of runs that wait for a quota; until cancelled."""
+        while True:
+            await self._clock.sleep(CHECK_INTERVAL)
+            now = self._clock.monotonic()
+            for namespace, waiters in self._waiters.items():
+                while waiters and waiters[0].deadline <= now:
+                    self._refuse(
+                        waiters.popleft().run,
+                        f"the namespace {namespace} had as many runs under way as its quota allows for "
+                        f"{PATIENCE.total_seconds():g} s; raise max_concurrent_runs",
+                    )
+
+    def _admit(self, run: Run) -> bool:
+        """Whether the run goes on now. Otherwise it waits, or was explained."""
+        if self._slots.is_free(run):
+            self._slots.begin(run)
+            return self._enter(run)
+        slot, shard = self._slots.find(run.job.uid), self._owned.get(run.shard, run.epoch)
+        assert slot is not None
+        if shard is None:
+            return False
+        match run.concurrency:
+            case Concurrency.FORBID:
+                self._explain(shard, run, Execution.SKIPPED, Execution.OVERLAP, _overlap(slot))
+            case Concurrency.QUEUE:
+                self._queue(shard, slot, run)
+            case _:
+                self._replace(shard, slot, run)
+        return False
+
+    def _queue(self, shard: OwnedShard, slot: Slot, run: Run) -> None:
+        most = run.job.max_queued_runs
+        if len(slot.waiting) >= most and not run.is_patient:
+            reason = f"{most} runs of the job were waiting for their turn already; raise max_queued_runs"
+            self._explain(shard, run, Execution.SKIPPED, Execution.QUEUE_FULL, reason)
+            return
+        self._slots.wait(run)
+        if run.cause is Cause.SCHEDULE:
+            self._notes.add_run(
+                shard, run, status=Execution.PENDING, code=Execution.REASON_UNSPECIFIED, reason="waits for its turn"
+            )
+
+    def _replace(self, shard: OwnedShard, slot: Slot, run: Run) -> None:
+        reason = f"run {run.execution_id} took its place"
+        for older in self._slots.take_waiting(run.job.uid):
+            self._explain(shard, older, Execution.SKIPPED, Execution.REPLACED, reason)
+        self._slots.wait(run)
+        for identity in list(slot.running):
+            self.cancel(shard, identity, reason=reason, code=Execution.REPLACED, job_uid=run.job.uid)
+
+    def _enter(self, run: Run) -> bool:
+        """Asks for the quota of a run that has its slot."""
+        answer = self._quotas.ask(run.job.namespace)
+        if answer.verdict is Verdict.GRANTED:
+            self._begin(run)
+            return True
+        if answer.verdict is Verdict.WAIT:
+            deadline = self._clock.monotonic() + PATIENCE.total_seconds()
+            self._waiters.setdefault(run.job.namespace, deque()).append(Waiter(run, deadline))
+        else:
+            self._refuse(run, answer.reason)
+        return False
+
+    def _begin(self, run: Run) -> None:
+        shard = self._owned.get(run.shard, run.epoch)
+        if shard is not None and run.cause is not Cause.REPLAY:
+            self._followers.begin(shard, run)
+
+    def _refuse(self, run: Run, reason: str) -> None:
+        shard = self._owned.get(run.shard, run.epoch)
+        if shard is not None:
+            self._explain(shard, run, Execution.SKIPPED, Execution.QUOTA, reason)
+            self._pass_on(run)
+
+    def _pass_on(self, run: Run) -> None:
+        following = self._slots.end(run)
+        if following is not None and self._enter(following):
+            self._outbox.submit([following])
+
+    def _explain(self, shard: OwnedShard, run: Run, status: Status, code: Reason, reason: str) -> None:
+        metrics.NOT_RUN.labels(reason=Execution.Reason.Name(code).lower()).inc()
+
+        def settle() -> None:
+            self._settler.settle_cancel(shard, run.execution_id)
+            if run.cause is not Cause.SCHEDULE:
+                self._settler.settle(shard, run.execution_id)
+
+        self._notes.add_run(shard, run, status=status, code=code, reason=reason, on_recorded=settle)
+
+    def _take_waiter(self, execution_id: str) -> Waiter | None:
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                if waiter.run.execution_id == execution_id:
+                    waiters.remove(waiter)
+                    return waiter
+        return None
+
+    def _is_waiter(self, run: Run) -> bool:
+        waiters = self._waiters.get(run.job.namespace, ())
+        return any(waiter.run is run for waiter in waiters)
+
+
+def _overlap(slot: Slot) -> str:
+    running = next(iter(slot.running), "")
+    return f"run {running} of the job was under way; allow overlaps, or let runs queue, with `concurrency`"

@@ -1,0 +1,254 @@
+"""Telling the jobs that depend on others how runs have ended."""
+
+from asyncio import TaskGroup
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, timedelta
+from typing import TypeAlias
+
+from chronos.history.v1 import execution_pb2
+from chronos.scheduler.v1 import stored_job_pb2
+
+from libs.clock import Clock
+from libs.faults import Fault, Unavailable
+from libs.log import get_logger
+from services.scheduler.domain.identity import microseconds, moment_of
+from services.scheduler.domain.occurrence import Run
+from services.scheduler.firing.notes import held_from
+from services.scheduler.firing.owned import OwnedShard
+from services.scheduler.ports import DependantsBook, FollowUpStore, Ledger
+
+Execution = execution_pb2.Execution
+StoredFollowUp = stored_job_pb2.StoredFollowUp
+Status: TypeAlias = "execution_pb2.Execution.Status.ValueType"
+Reason: TypeAlias = "execution_pb2.Execution.Reason.ValueType"
+
+PAUSE = timedelta(milliseconds=10)
+PAUSE_AFTER_FAILURE = timedelta(milliseconds=500)
+BATCH = 16
+IDS_PER_LOOK = 500
+FIRST_LOOK = 1.0
+LONGEST_LOOK = 30.0
+# A run that history does not know this long after it was taken over has no record, for its job is gone.
+PATIENCE = 3600.0
+TOLD = frozenset({Execution.SUCCESS, Execution.FAILED, Execution.TIMED_OUT, Execution.CANCELLED, Execution.LOST})
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A follow-up that is to become durable."""
+
+    shard: OwnedShard
+    follow_up: StoredFollowUp
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A run whose end is to be told."""
+
+    shard: OwnedShard
+    follow_up: StoredFollowUp
+    status: Status
+    is_told: bool
+    time_us: int
+    is_durable: bool
+
+
+@dataclass(slots=True)
+class _Look:
+    """A follow-up of an earlier owner: history is asked for its end, from time to time. Monotonic seconds."""
+
+    shard: OwnedShard
+    follow_up: StoredFollowUp
+    since: float
+    next: float
+    pause: float = FIRST_LOOK
+
+
+@dataclass(slots=True)
+class _Shard:
+    """The follow-ups of one shard that have not been told, by execution."""
+
+    follow_ups: dict[str, StoredFollowUp] = field(default_factory=dict)
+    looks: dict[str, _Look] = field(default_factory=dict)
+
+
+def marker_of(execution_id: str) -> str:
+    """What holds a shard's watermark back until the follow-up of a run is durable; see OwnedShard.unrecorded."""
+    return f"{execution_id}/followup"
+
+
+class FollowUps:
+    """From the begin of a run until the jobs that depend on it have been told of its end.
+
+    The follow-up is durable before the shard's watermark passes the run, and is replaced by the news in one
+    transaction: whatever dies, the news is put at least once, and those who get it know it when it comes again.
+    """
+
+    def __init__(self, store: FollowUpStore, dependants: DependantsBook, ledger: Ledger, clock: Clock) -> None:
+        self._store = store
+        self._dependants = dependants
+        self._ledger = ledger
+        self._clock = clock
+        self._shards: dict[OwnedShard, _Shard] = {}
+        self._begun: deque[_Begun] = deque()
+        self._ended: deque[_Ended] = deque()
+        self._log = get_logger()
+
+    def begin(self, shard: OwnedShard, run: Run) -> None:
+        """A run begins, perhaps for the second time. Costs a look into a dict for a job on which none depends."""
+        if not self._dependants.children_of(run.job.namespace, run.job.id):
+            return
+        follow_up = _follow_up(run)
+        known = self._shards.setdefault(shard, _Shard()).follow_ups
+        if run.execution_id not in known:
+            known[run.execution_id] = follow_up
+            shard.unrecorded[marker_of(run.execution_id)] = held_from(shard, run)
+            self._begun.append(_Begun(shard, follow_up))
+
+    def resume(self, shard: OwnedShard, run: Run) -> None:
+        """A run past the watermark is recorded already: its follow-up may have been lost, its end may be recorded."""
+        self.begin(shard, run)
+        known = self._shards.get(shard)
+        if known is not None and run.execution_id in known.follow_ups:
+            self.adopt(shard, [known.follow_ups[run.execution_id]])
+
+    def end(self, shard: OwnedShard, run: Run, status: Status, reason: Reason = Execution.REASON_UNSPECIFIED) -> None:
+        """A run has ended, and the ledger knows it. Also tells jobs that came to depend on it while it ran."""
+        known = self._shards.get(shard)
+        follow_up = known.follow_ups.get(run.execution_id) if known is not None else None
+        if follow_up is None and not self._dependants.children_of(run.job.namespace, run.job.id):
+            return
+        is_told, now_us = _is_told(status, reason), microseconds(self._clock.now())
+        self._add(_Ended(shard, follow_up or _follow_up(run), status, is_told, now_us, follow_up is not None))
+
+    def adopt(self, shard: OwnedShard, follow_ups: Iterable[StoredFollowUp]) -> None:
+        """Takes over what an earlier owner has not told. Ends that nobody reports any more are looked up in history."""
+        known = self._shards.setdefault(shard, _Shard())
+        now = self._clock.monotonic()
+        for follow_up in follow_ups:
+            known.follow_ups.setdefault(follow_up.execution_id, follow_up)
+            known.looks.setdefault(follow_up.execution_id, _Look(shard, follow_up, since=now, next=now))
+
+    def forget(self, shard: OwnedShard) -> None:
+        """Drops everything of a shard that is not owned any more; its next owner takes over."""
+        self._shards.pop(shard, None)
+
+    async def run(self) -> None:
+        """Works until cancelled. What could not be done is tried again."""
+        while True:
+            pause = PAUSE
+            try:
+                await self._begin_batch()
+                await self._end_batch()
+                await self._look()
+            except Fault as error:
+                self._log.warning("follow-ups not yet durable", waiting=len(self._begun), error=error.message)
+                pause = PAUSE_AFTER_FAILURE
+            await self._clock.sleep(pause)
+
+    async def _begin_batch(self) -> None:
+        by_shard: dict[OwnedShard, list[_Begun]] = {}
+        for begun in self._begun:
+            by_shard.setdefault(begun.shard, []).append(begun)
+        for shard, batch in by_shard.items():
+            if shard not in self._shards:
+                continue
+            if not await self._store.begin(shard.shard, shard.epoch, [begun.follow_up for begun in batch]):
+                self.forget(shard)
+                continue
+            for begun in batch:
+                shard.unrecorded.pop(marker_of(begun.follow_up.execution_id), None)
+        done = {id(begun) for batch in by_shard.values() for begun in batch}
+        self._begun = deque(begun for begun in self._begun if id(begun) not in done)
+
+    async def _end_batch(self) -> None:
+        batch = [self._ended.popleft() for _ in range(min(BATCH, len(self._ended)))]
+        async with TaskGroup() as group:
+            tasks = [(ended, group.create_task(self._tell(ended))) for ended in batch if ended.shard in self._shards]
+        self._ended.extendleft(ended for ended, task in reversed(tasks) if not task.result())
+
+    async def _tell(self, ended: _Ended) -> bool:
+        """Whether it was told, or need not be."""
+        if marker_of(ended.follow_up.execution_id) in ended.shard.unrecorded:
+            return False
+        try:
+            await self._put_news(ended)
+        except Fault as error:
+            self._log.warning("dependants wait to be told", waiting=len(self._ended), error=error.message)
+            return False
+        return True
+
+    async def _put_news(self, ended: _Ended) -> None:
+        follow_up = ended.follow_up
+        children = self._dependants.children_of(follow_up.namespace, follow_up.job_id) if ended.is_told else ()
+        signals = [_signal(ended, child) for child in children]
+        if ended.is_durable:
+            await self._store.end(ended.shard.shard, follow_up, signals)
+        else:
+            await self._store.tell(signals)
+        if (known := self._shards.get(ended.shard)) is not None:
+            known.follow_ups.pop(follow_up.execution_id, None)
+
+    async def _look(self) -> None:
+        now = self._clock.monotonic()
+        due: dict[str, list[_Look]] = {}
+        for known in self._shards.values():
+            for look in known.looks.values():
+                if look.next <= now:
+                    due.setdefault(look.follow_up.namespace, []).append(look)
+        for namespace, looks in due.items():
+            for start in range(0, len(looks), IDS_PER_LOOK):
+                await self._look_at(namespace, looks[start : start + IDS_PER_LOOK])
+
+    async def _look_at(self, namespace: str, looks: Sequence[_Look]) -> None:
+        try:
+            found = await self._ledger.find(namespace, ids=[look.follow_up.execution_id for look in looks])
+        except Unavailable as error:
+            self._log.info("ends of runs not yet looked up", waiting=len(looks), error=error.message)
+            found = None
+        executions = {execution.id: execution for execution in found.executions} if found is not None else {}
+        now = self._clock.monotonic()
+        for look in looks:
+            execution = executions.get(look.follow_up.execution_id)
+            look.next, look.pause = now + look.pause, min(look.pause * 2, LONGEST_LOOK)
+            if look.shard not in self._shards:
+                continue
+            if execution is not None and execution.HasField("completed_at"):
+                self._end_recorded(look, execution)
+            elif execution is None and found is not None and now - look.since > PATIENCE:
+                self._add(_Ended(look.shard, look.follow_up, Execution.SKIPPED, False, 0, True))
+
+    def _end_recorded(self, look: _Look, execution: execution_pb2.Execution) -> None:
+        is_told = _is_told(execution.status, execution.reason_code)
+        time_us = microseconds(execution.completed_at.ToDatetime(tzinfo=UTC))
+        self._add(_Ended(look.shard, look.follow_up, execution.status, is_told, time_us, True))
+
+    def _add(self, ended: _Ended) -> None:
+        self._shards.setdefault(ended.shard, _Shard()).looks.pop(ended.follow_up.execution_id, None)
+        self._ended.append(ended)
+
+
+def _is_told(status: Status, reason: Reason) -> bool:
+    return status in TOLD or (status == Execution.SKIPPED and reason == Execution.DEPENDENCY_FAILED)
+
+
+def _follow_up(run: Run) -> StoredFollowUp:
+    follow_up = StoredFollowUp(execution_id=run.execution_id, namespace=run.job.namespace, job_id=run.job.id)
+    follow_up.scheduled_time.FromDatetime(moment_of(run.scheduled_us))
+    return follow_up
+
+
+def _signal(ended: _Ended, child: str) -> stored_job_pb2.StoredSignal:
+    follow_up = ended.follow_up
+    signal = stored_job_pb2.StoredSignal(
+        namespace=follow_up.namespace,
+        job_id=child,
+        parent_id=follow_up.job_id,
+        execution_id=follow_up.execution_id,
+        status=ended.status,
+        scheduled_time=follow_up.scheduled_time,
+    )
+    signal.time.FromDatetime(moment_of(ended.time_us))
+    return signal

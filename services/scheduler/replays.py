@@ -1,0 +1,104 @@
+"""Executions that are repeated with the request that was recorded for them."""
+
+from chronos.history.v1 import execution_pb2, ledger_service_pb2
+from chronos.scheduler.v1 import job_pb2, run_service_pb2, target_pb2
+
+from libs.clock import Clock
+from libs.faults import NotFound, WrongState
+from libs.names import DEFAULT_NAMESPACE
+from services.scheduler.domain.identity import manual_execution_id, microseconds
+from services.scheduler.ports import JobFinder, Ledger, VersionStore
+from services.scheduler.recorded_requests import change, filled_in, unmask
+from services.scheduler.triggers import Triggers, new_trigger
+
+
+class Replays:
+    """Repeats executions, whatever their jobs say today."""
+
+    def __init__(
+        self, jobs: JobFinder, versions: VersionStore, triggers: Triggers, ledger: Ledger, clock: Clock
+    ) -> None:
+        self._jobs = jobs
+        self._versions = versions
+        self._triggers = triggers
+        self._ledger = ledger
+        self._clock = clock
+
+    async def replay(
+        self,
+        namespace: str,
+        job_id: str,
+        execution_id: str,
+        changes: run_service_pb2.RequestChanges,
+        *,
+        skip_retries: bool,
+        request_id: str,
+        actor: str,
+    ) -> execution_pb2.Execution:
+        """Promises a run with the recorded request, changed as asked; it does not wait for other runs of the job.
+
+        Raises NotFound, InvalidArgument, and WrongState when nothing was recorded, the job is gone, or its secrets are.
+        """
+        original, definition = await self._find(namespace or DEFAULT_NAMESPACE, job_id, execution_id)
+        job = await self._present_job(original)
+        webhook = await self._request(original, definition, changes, job)
+        now = self._clock.now()
+        trigger = new_trigger(
+            job, manual_execution_id(microseconds(now)), time=now, cause=execution_pb2.Execution.REPLAY, actor=actor
+        )
+        trigger.webhook.CopyFrom(webhook)
+        trigger.replay_of = original.id
+        trigger.skip_retries = skip_retries
+        trigger.concurrency = job_pb2.Job.ALLOW
+        wish = f"replay-{original.id}-{request_id}" if request_id else ""
+        return await self._triggers.promise(trigger, job, request_id=wish)
+
+    async def _find(
+        self, namespace: str, job_id: str, execution_id: str
+    ) -> tuple[execution_pb2.Execution, ledger_service_pb2.Definition]:
+        found = await self._ledger.find(namespace, ids=[execution_id], limit=1, with_definitions=True)
+        if not found.executions or job_id not in ("", found.executions[0].job_id):
+            place = f'of the job "{job_id}" in' if job_id else "in"
+            raise NotFound(
+                f'there is no execution "{execution_id}" {place} namespace "{namespace}"',
+                metadata={"execution": execution_id},
+            )
+        return found.executions[0], found.definitions[0]
+
+    async def _present_job(self, original: execution_pb2.Execution) -> job_pb2.Job:
+        try:
+            job = (await self._jobs.find(original.namespace, original.job_id)).stored.job
+        except NotFound:
+            job = job_pb2.Job()
+        if job.uid != original.job_uid:
+            raise WrongState(
+                f'the job "{original.job_id}" that ran was deleted, so that nothing can run for it; create it again, '
+                "and run it with trigger"
+            )
+        return job
+
+    async def _request(
+        self,
+        original: execution_pb2.Execution,
+        definition: ledger_service_pb2.Definition,
+        changes: run_service_pb2.RequestChanges,
+        present: job_pb2.Job,
+    ) -> target_pb2.WebhookTarget:
+        recorded = job_pb2.Job.FromString(definition.job)
+        if not recorded.HasField("webhook"):
+            raise WrongState(
+                "no request was recorded for this execution, since it was not sent; run the job with trigger instead"
+            )
+        webhook = filled_in(recorded, original)
+        change(webhook, changes)
+        kept = await self._versions.get(original.namespace, original.job_id, original.job_version)
+        sources = [present]
+        if kept is not None and kept.job.uid == original.job_uid:
+            sources.insert(0, kept.job)
+        if missing := unmask(webhook, sources):
+            raise WrongState(
+                f"the request was recorded without secrets, and version {original.job_version} of the job, which had "
+                f"{missing}, is not kept any more; give the job credentials of that kind again, or give the header in "
+                'changes.headers, for example {"Authorization": "Bearer …"}'
+            )
+        return webhook

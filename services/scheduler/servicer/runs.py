@@ -1,0 +1,93 @@
+"""The RPC edge of what can be done with runs."""
+
+from datetime import datetime
+from typing import Any
+
+import grpc
+from chronos.history.v1 import execution_pb2
+from chronos.scheduler.v1 import run_service_pb2, run_service_pb2_grpc
+
+from libs.rpc import context as calls
+from services.scheduler.backfills import Backfills
+from services.scheduler.cancellations import Cancellations
+from services.scheduler.convert import instant
+from services.scheduler.explanations import Explanations
+from services.scheduler.ports import JobFinder
+from services.scheduler.replays import Replays
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class RunServicer(run_service_pb2_grpc.RunServiceServicer):
+    """chronos.scheduler.v1.RunService."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobFinder,
+        backfills: Backfills,
+        replays: Replays,
+        cancellations: Cancellations,
+        explanations: Explanations,
+    ) -> None:
+        self._jobs = jobs
+        self._backfills = backfills
+        self._replays = replays
+        self._cancellations = cancellations
+        self._explanations = explanations
+
+    async def BackfillJob(
+        self, request: run_service_pb2.BackfillJobRequest, context: Context
+    ) -> run_service_pb2.BackfillJobResponse:
+        """See the proto."""
+        found = await self._jobs.find(request.namespace, request.job_id)
+        backfill = await self._backfills.backfill(
+            found.stored,
+            _moment(request, "from"),
+            instant(request.to),
+            rerun=request.rerun,
+            concurrency=request.concurrency,
+            validate_only=request.validate_only,
+            actor=_actor(),
+        )
+        return run_service_pb2.BackfillJobResponse(
+            executions=backfill.executions, already_succeeded=backfill.already_succeeded
+        )
+
+    async def ReplayExecution(
+        self, request: run_service_pb2.ReplayExecutionRequest, context: Context
+    ) -> execution_pb2.Execution:
+        """See the proto."""
+        return await self._replays.replay(
+            request.namespace,
+            request.job_id,
+            request.id,
+            request.changes,
+            skip_retries=request.skip_retries,
+            request_id=request.request_id,
+            actor=_actor(),
+        )
+
+    async def CancelExecution(
+        self, request: run_service_pb2.CancelExecutionRequest, context: Context
+    ) -> execution_pb2.Execution:
+        """See the proto."""
+        return await self._cancellations.cancel(
+            request.namespace, request.job_id, request.id, reason=request.reason, actor=_actor()
+        )
+
+    async def ExplainJob(
+        self, request: run_service_pb2.ExplainJobRequest, context: Context
+    ) -> run_service_pb2.ExplainJobResponse:
+        """See the proto."""
+        at = instant(request.at) if request.HasField("at") else None
+        return await self._explanations.explain(request.namespace, request.job_id, at)
+
+
+def _moment(request: run_service_pb2.BackfillJobRequest, name: str) -> datetime:
+    """A time whose field has a name that Python keeps for itself."""
+    return instant(getattr(request, name))
+
+
+def _actor() -> str:
+    return calls.current().principal.id
