@@ -82,11 +82,12 @@ async def drive(arguments: argparse.Namespace, address: str, pid: int) -> None:
     whole, loop = (now - then for now, then in zip(cpu(pid), before, strict=True))
     count = sum(len(request.records) for plan in plans for request in plan)
     latencies.sort()
+    p50, p99 = (latencies[int(len(latencies) * share)] * 1000 for share in (0.5, 0.99))
     print(
         f"{count / seconds:,.0f} records/s ({count:,} in {seconds:.1f} s, {arguments.streams} streams, batches of "
         f"{arguments.batch}, sync {arguments.sync}); server CPU {whole / seconds:.0%} of a core = "
         f"{whole / count * 1e6:.1f} us a record, of which its event loop {loop / count * 1e6:.1f} us; "
-        f"acknowledged after p50 {latencies[len(latencies) // 2] * 1000:.1f} ms, p99 {latencies[int(len(latencies) * 0.99)] * 1000:.1f} ms"
+        f"acknowledged after p50 {p50:.1f} ms, p99 {p99:.1f} ms"
     )
 
 

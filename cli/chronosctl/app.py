@@ -1,14 +1,26 @@
 """The command line, put together."""
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from importlib.metadata import version as release
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli.chronosctl.commands import changes, cluster, executions, jobs, profiles
+from cli.chronosctl.commands import (
+    apply,
+    calendars,
+    changes,
+    cluster,
+    executions,
+    jobs,
+    namespaces,
+    profiles,
+    runs,
+    schedules,
+    versions,
+)
 from cli.chronosctl.errors import CommandError
 from cli.chronosctl.session import ApiKey, Namespace, OutputOption, ProfileName, Server, common_options, connected
 
@@ -25,14 +37,45 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
             "trigger": connected(jobs.trigger_job),
             "enable": connected(jobs.enable_job),
             "disable": connected(jobs.disable_job),
+            "next-runs": connected(schedules.next_runs),
+            "explain": connected(runs.explain_job),
+            "backfill": connected(runs.backfill_job),
+            "versions": connected(versions.list_versions),
+            "version": connected(versions.get_version),
+            "diff": connected(versions.diff_versions),
+            "rollback": connected(versions.rollback_job),
         },
     ),
     "execution": (
-        "Executions: list, look at, watch.",
+        "Executions: list, look at, watch, repeat, stop.",
         {
             "list": connected(executions.list_executions),
             "get": connected(executions.get_execution),
             "watch": connected(executions.watch_executions),
+            "replay": connected(runs.replay_execution),
+            "cancel": connected(runs.cancel_execution),
+        },
+    ),
+    "schedule": ("Schedules: check them.", {"validate": connected(schedules.validate_schedule)}),
+    "calendar": (
+        "Calendars: days that jobs run on, or do not.",
+        {
+            "list": connected(calendars.list_calendars),
+            "get": connected(calendars.get_calendar),
+            "create": connected(calendars.create_calendar),
+            "replace": connected(calendars.replace_calendar),
+            "delete": connected(calendars.delete_calendar),
+            "import": connected(calendars.import_calendar),
+        },
+    ),
+    "namespace": (
+        "Namespaces: rooms for jobs, with limits.",
+        {
+            "list": connected(namespaces.list_namespaces),
+            "get": connected(namespaces.get_namespace),
+            "create": connected(namespaces.create_namespace),
+            "replace": connected(namespaces.replace_namespace),
+            "delete": connected(namespaces.delete_namespace),
         },
     ),
     "cluster": ("The cluster as a whole.", {"status": connected(cluster.cluster_status)}),
@@ -48,9 +91,16 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
 }
 
 
+ALONE: dict[str, Callable[..., None]] = {
+    "apply": connected(apply.apply_files),
+    "forecast": connected(schedules.forecast),
+    "circuit-breakers": connected(cluster.circuit_breakers),
+}
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"chronosctl {version('chronos-scheduler')}")
+        typer.echo(f"chronosctl {release('chronos-scheduler')}")
         raise typer.Exit
 
 
@@ -65,7 +115,7 @@ def chronosctl(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Works with a Chronos cluster: jobs, executions, the cluster itself.
+    """Works with a Chronos cluster: jobs, executions, calendars, namespaces, the cluster itself.
 
     The server, the key and the namespace come from the options, else from CHRONOS_SERVER, CHRONOS_API_KEY and
     CHRONOS_NAMESPACE, else from the profile (--profile or CHRONOS_PROFILE; see `chronosctl profile`).
@@ -77,6 +127,8 @@ def build() -> typer.Typer:
     """Every command under its group."""
     app = typer.Typer(name="chronosctl", no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(chronosctl)
+    for name, command in ALONE.items():
+        app.command(name)(command)
     for name, (summary, commands) in GROUPS.items():
         group = typer.Typer(help=summary, no_args_is_help=True)
         group.callback()(_nothing)  # keeps a group of one command a group

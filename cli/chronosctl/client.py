@@ -34,7 +34,7 @@ class ApiClient:
         """The path of a resource in the chosen namespace: `path("jobs", "a")` is `/api/v1/jobs/a`."""
         namespace = self._target.namespace
         scope = ("namespaces", namespace) if namespace else ()
-        return "/api/v1/" + "/".join(quote(part, safe="") for part in (*scope, *parts))
+        return resource_path(*scope, *parts)
 
     def call(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Json | None = None) -> Json:
         """Makes a call and returns the decoded answer. Raises UnreachableError or RefusedError."""
@@ -94,6 +94,11 @@ def open_client(target: Connection, pause: Pause, transport: httpx.BaseTransport
         base_url=target.server, headers=headers, timeout=timeout, transport=transport, trust_env=through_proxy
     ) as http:
         yield ApiClient(http, target, pause)
+
+
+def resource_path(*parts: str) -> str:
+    """The path of a resource, whatever namespace was chosen."""
+    return "/api/v1/" + "/".join(quote(part, safe="") for part in parts)
 
 
 def with_query(path: str, query: Mapping[str, Any]) -> str:

@@ -1,29 +1,20 @@
-"""The fields of a job, as its proto declares them: paths, masks, and values typed on a command line."""
+"""The fields of a job, as its proto declares them: paths and masks."""
 
 import difflib
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
 from chronos.scheduler.v1.job_pb2 import Job
 from google.api.field_behavior_pb2 import OUTPUT_ONLY, field_behavior
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from cli.chronosctl.durations import duration_json
 from cli.chronosctl.errors import UsageError
 
 JOB: Descriptor = Job.DESCRIPTOR
 # They say which job is meant; an update does not change them.
 IDENTITY = ("namespace", "id", "etag")
-
-
-def with_json_durations(document: Any, message: Descriptor = JOB, path: str = "") -> Any:
-    """The same document with each duration in its JSON form. What it does not know it leaves to the server."""
-    if not isinstance(document, dict):
-        return document
-    return {
-        name: _converted(value, message.fields_by_name.get(name), f"{path}{name}") for name, value in document.items()
-    }
+# Short names that files and --set take for fields of a job.
+ALIASES = {"depends_on": "dependencies.depends_on"}
 
 
 def mask_paths(document: dict[str, Any], message: Descriptor = JOB, prefix: str = "") -> Iterator[str]:
@@ -54,6 +45,7 @@ def inner_message(field: FieldDescriptor) -> Descriptor | None:
 def find_field(path: str) -> tuple[FieldDescriptor, list[str]]:
     """The field at a path, and the parts left over when the path goes into a map. Raises UsageError."""
     message = JOB
+    path = ALIASES.get(path, path)
     parts = path.split(".")
     for index, part in enumerate(parts):
         field = message.fields_by_name.get(part)
@@ -62,7 +54,7 @@ def find_field(path: str) -> tuple[FieldDescriptor, list[str]]:
             meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(message.fields_by_name)}"
             raise UsageError(f"a job has no field {path!r}; {meant}")
         rest = parts[index + 1 :]
-        if not rest or _is_map(field):
+        if not rest or is_map(field):
             return field, rest
         inner = inner_message(field)
         if inner is None:
@@ -71,42 +63,6 @@ def find_field(path: str) -> tuple[FieldDescriptor, list[str]]:
     raise AssertionError("a path has at least one part")
 
 
-def typed_value(field: FieldDescriptor, text: str, path: str) -> Any:
-    """The value that `text` means for a field: text as it is, everything else read as YAML. Raises UsageError."""
-    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING and not field.is_repeated:
-        return text
-    if _is_duration(field):
-        return _converted(text, field, path)
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: cannot read {text!r}; write lists as [a, b] and maps as {{a: b}}") from error
-    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL and not isinstance(value, bool):
-        raise UsageError(f"{path} is true or false, not {text!r}")
-    return _converted(value, field, path)
-
-
-def _converted(value: Any, field: FieldDescriptor | None, path: str) -> Any:
-    if field is None or value is None:
-        return value
-    if _is_duration(field):
-        return _duration(value, path)
-    inner = inner_message(field)
-    return with_json_durations(value, inner, f"{path}.") if inner else value
-
-
-def _duration(value: Any, path: str) -> str:
-    if not isinstance(value, str):
-        raise UsageError(f"{path} is {value!r}; give it a unit: 500ms, 30s, 5m or 1h30m")
-    try:
-        return duration_json(value)
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}") from error
-
-
-def _is_duration(field: FieldDescriptor) -> bool:
-    return field.message_type is not None and field.message_type.full_name == "google.protobuf.Duration"
-
-
-def _is_map(field: FieldDescriptor) -> bool:
+def is_map(field: FieldDescriptor) -> bool:
+    """Whether a field is a map: everything after its name in a path is one key."""
     return field.message_type is not None and field.message_type.GetOptions().map_entry

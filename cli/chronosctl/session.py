@@ -2,11 +2,10 @@
 
 import asyncio
 import functools
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Concatenate, ParamSpec
 
@@ -15,6 +14,7 @@ import typer
 from cli.chronosctl.client import ApiClient, open_client
 from cli.chronosctl.output import Output
 from cli.chronosctl.settings import Environment, Flags, OutputFormat, connection
+from cli.chronosctl.splicing import declared, parameters_of
 from libs.clock import SystemClock
 
 P = ParamSpec("P")
@@ -42,6 +42,8 @@ class Session:
 
     client: ApiClient
     output: Output
+    # When it began: what `now` and `-2h` on its command line count from.
+    now: datetime
 
 
 def common_options(
@@ -59,8 +61,8 @@ def common_options(
 
 def connected(command: Callable[Concatenate[Session, P], None]) -> Callable[..., None]:
     """The command as typer calls it: with the common options, which become its session."""
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    common = list(inspect.signature(common_options, eval_str=True).parameters.values())
+    own = parameters_of(command)[1:]
+    common = parameters_of(common_options)
 
     @functools.wraps(command)
     def with_session(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -69,9 +71,7 @@ def connected(command: Callable[Concatenate[Session, P], None]) -> Callable[...,
         with open_session(values["ctx"].obj) as session:  # type: ignore[attr-defined]
             command(session, *args, **kwargs)
 
-    keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *common)]
-    with_session.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
-    with_session.__annotations__ = {parameter.name: parameter.annotation for parameter in keyword_only}
+    declared(with_session, [*own, *common])
     return with_session
 
 
@@ -81,9 +81,14 @@ def open_session(flags: Flags) -> Iterator[Session]:
     output = Output(flags.output or OutputFormat.TABLE)
     target = connection(flags, Environment(), Path.cwd(), output.say)
     with open_client(target, pause) as client:
-        yield Session(client=client, output=output)
+        yield Session(client=client, output=output, now=now())
 
 
 def pause(span: timedelta) -> None:
     """Waits."""
     asyncio.run(SystemClock().sleep(span))
+
+
+def now() -> datetime:
+    """The moment, in UTC."""
+    return SystemClock().now()

@@ -1,14 +1,12 @@
-"""Jobs, executions and clusters as rows."""
+"""Jobs and executions as rows."""
 
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
-from cli.chronosctl.moments import lateness, parsed_time, shown_seconds, shown_span, shown_time
+from cli.chronosctl.moments import lateness, shown_seconds, shown_time
 from cli.chronosctl.output import Output, Row
 
 Json = dict[str, Any]
-JOB_COLUMNS = ("ID", "NAME", "SCHEDULE", "ZONE", "ENABLED", "NEXT RUN", "TARGET")
+JOB_COLUMNS = ("ID", "NAME", "SCHEDULE", "ZONE", "ENABLED", "NEXT RUN", "CONCURRENCY", "TARGET")
 EXECUTION_COLUMNS = ("EXECUTION", "JOB", "STATUS", "DUE", "LATE", "TOOK", "TRIES", "CODE", "WHY")
 EVENT_WIDTHS = (36, 24, 9, 24, 7, 7, 5, 4, 0)
 ATTEMPT_COLUMNS = ("ATTEMPT", "BEGAN", "TOOK", "CODE", "ERROR", "NEXT ATTEMPT")
@@ -19,40 +17,25 @@ def job_row(job: Json) -> Row:
     zone = job.get("timezone") or "UTC"
     is_enabled = job.get("enabled", True)
     next_run = shown_time(job.get("next_run", ""))
-    return (job["id"], job.get("name", ""), job.get("schedule", ""), zone, is_enabled, next_run, target(job))
+    name, rule = job.get("name", ""), known(job.get("concurrency"), "FORBID")
+    return (job["id"], name, when(job), zone, is_enabled, next_run, rule, target(job))
+
+
+def when(job: Json) -> str:
+    """When a job runs, in a few words: its schedule, on one line, or the jobs that it runs after."""
+    parents = (job.get("dependencies") or {}).get("depends_on") or ()
+    return f"after {', '.join(parents)}" if parents else " ".join(job.get("schedule", "").split())
+
+
+def known(value: str | None, default: str = "") -> str:
+    """An enum's value, or what it means when it is not given."""
+    return default if not value or value.endswith("_UNSPECIFIED") else value
 
 
 def target(job: Json) -> str:
     """What a job does, in a few words."""
     webhook = job.get("webhook", {})
     return f"{webhook.get('method') or 'POST'} {webhook.get('url', '')}".strip() if webhook else ""
-
-
-def show_job(output: Output, job: Json) -> None:
-    """One job, a field a line."""
-    retry, webhook = job.get("retry_policy") or {}, job.get("webhook") or {}
-    output.facts(
-        [
-            ("id", job["id"]),
-            ("namespace", job.get("namespace", "")),
-            ("name", job.get("name", "")),
-            ("description", job.get("description", "")),
-            ("schedule", f"{job.get('schedule', '')} ({job.get('timezone') or 'UTC'})"),
-            ("enabled", job.get("enabled", True)),
-            ("next run", shown_time(job.get("next_run", ""))),
-            ("target", target(job)),
-            ("headers", _pairs(webhook.get("headers"))),
-            ("auth", ", ".join(webhook.get("auth") or {})),
-            ("success codes", ", ".join(map(str, webhook.get("success_codes") or ()))),
-            ("timeout", shown_seconds(webhook.get("timeout") or job.get("timeout") or "")),
-            ("retries", _pairs(retry)),
-            ("tags", _pairs(job.get("tags"))),
-            ("version", job.get("version", "")),
-            ("changed", f"{shown_time(job.get('updated_at', ''))} by {job.get('updated_by') or 'nobody'}"),
-            ("uid", job.get("uid", "")),
-            ("etag", job.get("etag", "")),
-        ]
-    )
 
 
 def execution_row(execution: Json) -> Row:
@@ -66,8 +49,14 @@ def execution_row(execution: Json) -> Row:
         shown_seconds(execution.get("duration") or ""),
         execution.get("attempt_count") or "",
         execution.get("status_code") or "",
-        execution.get("error") or execution.get("reason") or "",
+        why(execution),
     )
+
+
+def why(execution: Json) -> str:
+    """Why it did not run, or not to its end: the reason's code and its sentence, else the last error."""
+    code, text = known(execution.get("reason_code")), execution.get("reason") or execution.get("error") or ""
+    return ": ".join(part for part in (code, text) if part)
 
 
 def show_execution(output: Output, execution: Json) -> None:
@@ -85,8 +74,14 @@ def show_execution(output: Output, execution: Json) -> None:
             ("took", shown_seconds(execution.get("duration") or "")),
             ("status code", execution.get("status_code") or ""),
             ("error", execution.get("error", "")),
-            ("reason", execution.get("reason", "")),
+            ("reason", why(execution) if execution.get("reason") or known(execution.get("reason_code")) else ""),
+            ("stands for", _stretch(execution)),
+            ("repeats", execution.get("replay_of", "")),
+            ("follows", ", ".join(execution.get("parent_execution_ids") or ())),
+            ("asked for by", execution.get("actor", "")),
             ("response", execution.get("response", "")),
+            ("request", _request(execution.get("request") or {})),
+            ("dispatcher", execution.get("dispatcher", "")),
             ("deliveries", execution.get("delivery") or ""),
             ("trace", execution.get("trace_id", "")),
         ]
@@ -97,39 +92,13 @@ def show_execution(output: Output, execution: Json) -> None:
         output.table(ATTEMPT_COLUMNS, [_attempt_row(attempt) for attempt in attempts])
 
 
-def show_cluster(output: Output, status: Json, *, with_shards: bool) -> None:
-    """The cluster: is it well, who is there, who owns what, how far it is."""
-    meta, shards = status.get("meta") or {}, status.get("shards") or []
-    output.facts(
-        [
-            ("cluster", meta.get("cluster_id", "")),
-            ("healthy", bool(status.get("is_healthy"))),
-            ("problems", "\n".join(status.get("problems") or ())),
-            ("jobs", status.get("job_count", 0)),
-            ("shards", f"{sum(1 for shard in shards if shard.get('owner'))} of {meta.get('shard_count', 0)} owned"),
-            ("recorded up to", _watermarks(shards)),
-        ]
-    )
-    owned = Counter(shard.get("owner", "") for shard in shards)
-    output.text("")
-    output.table(
-        ("REPLICA", "ADDRESS", "METRICS", "STARTED", "VERSION", "SHARDS"),
-        [_member_row(member, owned) for member in status.get("members") or ()],
-    )
-    output.text("")
-    output.table(
-        ("ETCD", "HEALTHY", "LEADER", "VERSION", "MEGABYTES", "ERROR"),
-        [_etcd_row(member) for member in status.get("etcd") or ()],
-    )
-    if with_shards:
-        output.text("")
-        output.table(
-            ("SHARD", "OWNER", "EPOCH", "WATERMARK"),
-            [
-                (s.get("shard", 0), s.get("owner", ""), s.get("epoch", ""), shown_time(s.get("watermark") or ""))
-                for s in shards
-            ],
-        )
+def _stretch(execution: Json) -> str:
+    count, until = execution.get("skipped_count") or 0, execution.get("skipped_until") or ""
+    return f"{count} runs, the last one due {shown_time(until)}" if count > 1 and until else ""
+
+
+def _request(request: Json) -> str:
+    return f"{request.get('method', '')} {request.get('url', '')}".strip()
 
 
 def _attempt_row(attempt: Json) -> Row:
@@ -141,34 +110,3 @@ def _attempt_row(attempt: Json) -> Row:
         attempt.get("error", ""),
         shown_time(attempt.get("retry_at") or ""),
     )
-
-
-def _member_row(member: Json, owned: Counter[str]) -> Row:
-    replica = member.get("replica", "")
-    return (
-        replica,
-        member.get("address", ""),
-        member.get("metrics_address", ""),
-        shown_time(member.get("started_at") or ""),
-        member.get("version", ""),
-        owned.get(replica, ""),
-    )
-
-
-def _etcd_row(member: Json) -> Row:
-    size = int(member.get("db_size_bytes") or 0) / 1e6
-    is_healthy, is_leader = bool(member.get("is_healthy")), bool(member.get("is_leader"))
-    version, error = member.get("version", ""), member.get("error", "")
-    return (member.get("endpoint", ""), is_healthy, is_leader, version, f"{size:.1f}", error)
-
-
-def _watermarks(shards: Sequence[Json]) -> str:
-    moments = [moment for shard in shards if (moment := parsed_time(shard.get("watermark") or ""))]
-    if not moments:
-        return ""
-    oldest, newest = min(moments), max(moments)
-    return f"{shown_time(oldest.isoformat())} (the shards are {shown_span(newest - oldest)} apart)"
-
-
-def _pairs(mapping: Json | None) -> str:
-    return ", ".join(f"{key}={value}" for key, value in (mapping or {}).items())

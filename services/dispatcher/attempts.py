@@ -35,14 +35,15 @@ class Attempts:
         if isinstance(how, Failure):
             return judge(how, plan.success_codes)
         held.passing = how
-        sign, error = Sign.NONE, ""
         try:
             result = await self._send(held, request)
-            verdict = judge(result, plan.success_codes)
-            sign, error = sign_of(result, verdict), verdict.error
-            return verdict
-        finally:
-            self._breakers.learn(request.endpoint, held.passing, sign, error)
+        except BaseException:
+            self._breakers.learn(request.endpoint, held.passing, Sign.NONE, "")
+            raise
+        verdict = judge(result, plan.success_codes)
+        if not verdict.is_success or self._breakers:
+            self._breakers.learn(request.endpoint, held.passing, sign_of(result, verdict), verdict.error)
+        return verdict
 
     def abandon(self, held: Held) -> None:
         """Nobody waits for the end of this attempt any more: if it is a probe, another one may go out."""

@@ -6,6 +6,7 @@ from chronos.dispatcher.v1 import delivery_service_pb2 as delivery_pb2
 from chronos.history.v1 import execution_pb2
 
 from services.dispatcher.convert_records import CAUSES, REASONS, STATUSES, write_attempt
+from services.dispatcher.domain import trace
 from services.dispatcher.domain.event import Event, EventKind
 from services.dispatcher.domain.execution import Attempt, Cause, Delivery, Ending, Origin, Reason
 from services.dispatcher.domain.plan import Plan
@@ -28,6 +29,7 @@ def read_delivery(message: delivery_pb2.Delivery, plan: Plan) -> Delivery:
         shard=message.shard,
         epoch=message.epoch,
         traceparent=message.traceparent,
+        trace_id=trace.trace_id(message.traceparent),
         origin=_origin(message.origin) if message.HasField("origin") else None,
     )
 

@@ -2,7 +2,6 @@
 
 from chronos.history.v1 import execution_pb2, ledger_service_pb2
 
-from services.dispatcher.domain import trace
 from services.dispatcher.domain.execution import Attempt, Cause, Ending, Origin, Progress, Reason, Status
 from services.dispatcher.held import Held, Stage
 from services.dispatcher.protobuf_times import write_moment, write_span
@@ -34,7 +33,7 @@ def write_record(held: Held, record: ledger_service_pb2.ExecutionRecord, *, clai
     execution.status = STATUSES[progress.status]
     execution.attempt_count = progress.begun_count
     execution.delivery = delivery.delivery
-    execution.trace_id = trace.trace_id(delivery.traceparent)
+    execution.trace_id = delivery.trace_id
     write_moment(delivery.scheduled_time, execution.scheduled_time)
     if delivery.origin is not None:
         _write_origin(delivery.origin, execution)

@@ -67,7 +67,7 @@ class Lanes(Generic[T]):
             self._next = None
             lane = flow.lane
             if lane.active >= self._most_active:
-                lane.blocked.push_front(flow.namespace, flow.priority, flow)
+                lane.blocked.push(flow.namespace, flow.priority, flow)
             elif not flow.waiting:
                 del lane.flows[flow.namespace, flow.priority]
                 self._wake(lane)

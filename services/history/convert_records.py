@@ -79,10 +79,10 @@ def _record(message: ExecutionRecord, place: int, limits: Limits) -> Record:
         told.trace_id,
         message.shard,
         message.epoch,
-        told.reason_code,
         message.definition_id,
-        message.claimant,
         told.dispatcher,
+        told.reason_code,
+        message.claimant,
         _us(told.skipped_until, place) if status == Execution.SKIPPED and told.HasField("skipped_until") else None,
         _details(told),
     )

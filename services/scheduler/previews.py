@@ -1,7 +1,6 @@
 """When things will run: a schedule that is asked about, and the next runs of a job."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from chronos.scheduler.v1 import job_pb2, schedule_service_pb2
@@ -9,16 +8,16 @@ from chronos.scheduler.v1 import job_pb2, schedule_service_pb2
 from libs.clock import Clock
 from libs.faults import NotFound
 from libs.names import DEFAULT_NAMESPACE
-from services.scheduler.convert import instant, job_schedule
+from services.scheduler.convert import MANUAL, instant, job_schedule
 from services.scheduler.convert_schedule import spec_of_question
-from services.scheduler.domain.schedule.calendar import DaySet
 from services.scheduler.domain.schedule.describe import describe
 from services.scheduler.domain.schedule.errors import ScheduleError
-from services.scheduler.domain.schedule.job_schedule import build_schedule, problems_of
-from services.scheduler.domain.schedule.preview import Preview, preview
+from services.scheduler.domain.schedule.job_schedule import JobSchedule, build_schedule, problems_of
+from services.scheduler.domain.schedule.preview import Preview, entries
 from services.scheduler.ports import CalendarStore, JobStore, Versioned
 
 DEFAULT_ANSWERED, DEFAULT_LISTED = 5, 10
+RUNS_PER_TURN = 20
 Question = schedule_service_pb2.ValidateScheduleRequest
 Answer = schedule_service_pb2.ValidateScheduleResponse
 NextRun = schedule_service_pb2.NextRun
@@ -39,16 +38,16 @@ class Previews:
         spec = spec_of_question(question, now=now)
         namespace = question.namespace or DEFAULT_NAMESPACE
         calendars = await self._calendars.day_sets(namespace, spec.calendars.names)
+        if question.schedule.strip().lower() == MANUAL:
+            return Answer(valid=True, description="Only when it is asked for")
         problems = [_problem(error) for error in problems_of(spec, calendars)]
         if problems:
             error = "; ".join(f"{problem.field}: {problem.description}" for problem in problems)
             return Answer(valid=False, error=error, problems=problems)
         schedule = build_schedule(spec, calendars)
         after = instant(getattr(question, "from")) if question.HasField("from") else now
-        entries = preview(schedule, after, question.count or DEFAULT_ANSWERED)
-        return Answer(
-            valid=True, description=describe(spec), next_runs=[_next_run(entry, schedule.zone) for entry in entries]
-        )
+        runs = await self._runs(schedule, after, question.count or DEFAULT_ANSWERED)
+        return Answer(valid=True, description=describe(spec), next_runs=runs)
 
     async def next_runs(
         self, namespace: str, job_id: str, *, count: int, after: datetime | None
@@ -62,29 +61,30 @@ class Previews:
         after = self._clock.now() if after is None else after
         if not job.enabled:
             return [], "the job is disabled; enable it to let it run"
-        return _runs_of(found, calendars, after=after, wanted=wanted)
+        try:
+            schedule = job_schedule(found.stored, calendars)
+        except ScheduleError as error:
+            return [], f"the job cannot run any more: {error.field}: {error}"
+        if schedule is None:
+            return [], _waits_for(job)
+        runs = await self._runs(schedule, max(after, instant(found.stored.effective_at)), wanted)
+        count = sum(1 for run in runs if not run.is_removed)
+        return runs, "" if count >= wanted else _end_note(job, count)
+
+    async def _runs(self, schedule: JobSchedule, after: datetime, count: int) -> list[NextRun]:
+        """The runs to come. Other tasks take their turns meanwhile."""
+        runs: list[NextRun] = []
+        for entry in entries(schedule, after, count):
+            runs.append(_next_run(entry, schedule.zone))
+            if len(runs) % RUNS_PER_TURN == 0:
+                await self._clock.sleep(timedelta(0))
+        return runs
 
     async def _find(self, namespace: str, job_id: str) -> Versioned:
         found = await self._jobs.get(namespace, job_id)
         if found is None:
             raise NotFound(f'there is no job "{job_id}" in namespace "{namespace}"', metadata={"job": job_id})
         return found
-
-
-def _runs_of(
-    found: Versioned, calendars: Mapping[str, DaySet], *, after: datetime, wanted: int
-) -> tuple[list[NextRun], str]:
-    job = found.stored.job
-    try:
-        schedule = job_schedule(found.stored, calendars)
-    except ScheduleError as error:
-        return [], f"the job cannot run any more: {error.field}: {error}"
-    if schedule is None:
-        return [], _waits_for(job)
-    entries = preview(schedule, max(after, instant(found.stored.effective_at)), wanted)
-    runs = sum(1 for entry in entries if not entry.is_removed)
-    note = "" if runs >= wanted else _end_note(job, runs)
-    return [_next_run(entry, schedule.zone) for entry in entries], note
 
 
 def _waits_for(job: job_pb2.Job) -> str:

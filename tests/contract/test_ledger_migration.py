@@ -51,7 +51,7 @@ CREATE TABLE seals (shard INTEGER PRIMARY KEY, epoch INTEGER NOT NULL);
 CREATE TABLE ledger (ledger_id TEXT NOT NULL, seq INTEGER NOT NULL);
 CREATE TABLE probes (filling BLOB NOT NULL);
 """
-COLUMNS_1 = Record._fields[: Record._fields.index("reason_code")]
+COLUMNS_1 = Record._fields[: Record._fields.index("definition_id")]
 STORED = [record(1), record(2, Status.RUNNING), record(3, Status.PENDING)]
 
 

@@ -60,6 +60,12 @@ async def test_a_wrong_schedule_is_an_answer_that_names_every_problem(previews: 
     assert "schedule: " in answer.error
 
 
+async def test_a_job_that_runs_only_by_hand_is_fine(previews: Previews) -> None:
+    answer = await previews.validate(Question(schedule="@manual"))
+    assert answer.valid
+    assert answer.description == "Only when it is asked for"
+
+
 async def test_an_unknown_zone_is_the_problem_of_timezone_alone(previews: Previews) -> None:
     answer = await previews.validate(Question(schedule="0 9 * * *", timezone="Europe/Berln"))
     assert [problem.field for problem in answer.problems] == ["timezone"]

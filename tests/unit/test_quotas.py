@@ -26,7 +26,7 @@ class Replica:
 
     def __init__(self, cluster: "Cluster", instance: str) -> None:
         self.etcd = cluster.etcd.another_client()
-        self.lease, self.generation = 0, 0
+        self.lease, self.generation, self._lease_count = 0, 0, 0
         store = EtcdQuotaStore(self.etcd, instance, lambda: self.lease)
         self.quotas = Quotas(store, cluster.book, instance, lambda: self.generation, cluster.clock)
         self.quotas.on_change(self.retry)
@@ -34,17 +34,16 @@ class Replica:
 
     async def take_lease(self) -> None:
         self.lease = await self.etcd.grant(timedelta(days=1))
-        self.generation += 1
+        self._lease_count += 1
+        self.generation = self._lease_count
 
     async def lose_lease(self) -> None:
         """Its shards go too, and so do all its runs."""
-        lease, self.lease = self.lease, 0
-        generation, self.generation = self.generation, 0
+        lease, self.lease, self.generation = self.lease, 0, 0
         for _ in range(self.running):
             self.quotas.release(NAME)
         self.running = self.waiting = 0
         await self.etcd.revoke(lease)
-        self.generation = generation
 
     def ask(self) -> Verdict:
         answer = self.quotas.ask(NAME)
@@ -271,14 +270,12 @@ async def test_slots_of_a_lost_lease_are_not_used() -> None:
         one.ask()
         await cluster.clock.advance(STEP)
         await one.lose_lease()
-        one.generation = 0
         assert one.ask() is Verdict.WAIT
         other.ask()
         other.ask()
         await cluster.clock.advance(timedelta(seconds=1))
         assert (one.running, other.running) == (0, 2)
         await one.take_lease()
-        one.generation = 2
         await cluster.clock.advance(timedelta(seconds=1))
         assert one.running == 0
 

@@ -1,11 +1,11 @@
-"""`chronosctl cluster`: the cluster as a whole."""
+"""`chronosctl cluster` and `chronosctl circuit-breakers`: the cluster as a whole."""
 
 from typing import Annotated
 
 import typer
 
+from cli.chronosctl.cluster_tables import BREAKER_COLUMNS, breaker_row, show_cluster
 from cli.chronosctl.session import Session
-from cli.chronosctl.tables import show_cluster
 
 
 def cluster_status(
@@ -20,3 +20,15 @@ def cluster_status(
         session.output.value(status)
     if not status.get("is_healthy"):
         raise typer.Exit(1)
+
+
+def circuit_breakers(
+    session: Session,
+    host: Annotated[str, typer.Option("--host", metavar="HOST[:PORT]", help="Only this host.")] = "",
+) -> None:
+    """Lists the hosts that are left alone for a while because they keep failing."""
+    answer = session.client.call("GET", "/api/v1/circuit-breakers", query={"host": host} if host else {})
+    if session.output.is_table:
+        session.output.table(BREAKER_COLUMNS, [breaker_row(found) for found in answer.get("circuit_breakers") or ()])
+    else:
+        session.output.value(answer)

@@ -14,6 +14,7 @@ from cli.chronosctl.session import Session
 from cli.chronosctl.tables import EVENT_WIDTHS, EXECUTION_COLUMNS, execution_row, show_execution
 
 OptionalJob = Annotated[str | None, typer.Argument(metavar="[JOB]", help="Only this job's.")]
+ExecutionNames = Annotated[list[str], typer.Argument(metavar="[JOB] EXECUTION", help="Id of the execution.")]
 FIRST_PAUSE = timedelta(milliseconds=500)
 LONGEST_PAUSE = timedelta(seconds=5)
 TEMPORARY = (429, 502, 503, 504)
@@ -28,6 +29,8 @@ class Status(StrEnum):
     FAILED = "FAILED"
     SKIPPED = "SKIPPED"
     TIMED_OUT = "TIMED_OUT"
+    CANCELLED = "CANCELLED"
+    LOST = "LOST"
 
 
 def list_executions(
@@ -49,13 +52,10 @@ def list_executions(
 
 def get_execution(
     session: Session,
-    names: Annotated[list[str], typer.Argument(metavar="[JOB] EXECUTION", help="Id of the execution.")],
+    names: ExecutionNames,
 ) -> None:
     """Shows an execution with its attempts."""
-    if len(names) > 2:
-        raise UsageError("give the id of one execution, and before it the id of its job if you like")
-    path = f"{_path(session.client, names[0] if len(names) == 2 else None)}/{_one_part(names[-1])}"
-    execution = session.client.call("GET", path)
+    execution = session.client.call("GET", execution_path(session.client, names))
     if session.output.is_table:
         show_execution(session.output, execution)
     else:
@@ -100,6 +100,13 @@ def changes(session: Session, path: str) -> Iterator[dict[str, Any]]:
         session.output.say("The watch was cut off; it goes on where it was.", "yellow")
         session.client.pause(wait)
         wait = min(wait * 2, LONGEST_PAUSE)
+
+
+def execution_path(client: ApiClient, names: list[str]) -> str:
+    """The path of an execution, given by its id, and before it the id of its job if you like. Raises CommandError."""
+    if len(names) > 2:
+        raise UsageError("give the id of one execution, and before it the id of its job if you like")
+    return f"{_path(client, names[0] if len(names) == 2 else None)}/{_one_part(names[-1])}"
 
 
 def _show_change(output: Output, execution: dict[str, Any]) -> None:

@@ -5,14 +5,24 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
+from chronos.scheduler.v1.job_pb2 import Job
 
 from cli.chronosctl.errors import CommandError, UsageError
+from cli.chronosctl.job_facts import show_job
+from cli.chronosctl.options import pairs
 from cli.chronosctl.session import Session
-from cli.chronosctl.tables import JOB_COLUMNS, execution_row, job_row, show_execution, show_job
+from cli.chronosctl.tables import JOB_COLUMNS, job_row, show_execution, why
+from cli.chronosctl.values import enum_value
 from libs.durations import parse_duration
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
-FINAL = ("SUCCESS", "FAILED", "SKIPPED", "TIMED_OUT")
+FINAL = ("SUCCESS", "FAILED", "SKIPPED", "TIMED_OUT", "CANCELLED", "LOST")
+Concurrency = Annotated[
+    str,
+    typer.Option(
+        "--concurrency", metavar="RULE", help="While another run is under way: forbid, allow, replace or queue."
+    ),
+]
 POLL_INTERVAL = timedelta(milliseconds=300)
 
 
@@ -54,9 +64,16 @@ def delete_job(
         session.output.value(answer)
 
 
-def enable_job(session: Session, job: JobId) -> None:
+def enable_job(
+    session: Session,
+    job: JobId,
+    catch_up: Annotated[
+        bool, typer.Option("--catch-up", help="Make up for what it missed, as its missed-run policy says.")
+    ] = False,
+) -> None:
     """Lets a job fire from now on."""
-    show(session, session.client.call("POST", session.client.path("jobs", job, "enable"), body={}))
+    body = {"catch_up": True} if catch_up else {}
+    show(session, session.client.call("POST", session.client.path("jobs", job, "enable"), body=body))
 
 
 def disable_job(session: Session, job: JobId) -> None:
@@ -70,10 +87,11 @@ def trigger_job(
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; exit 1 unless it succeeds.")] = False,
     longest: Annotated[str, typer.Option("--wait-timeout", metavar="DURATION", help="Longest wait.")] = "5m",
     request_id: Annotated[str, typer.Option("--request-id", help="Repeating it within 24 h runs nothing new.")] = "",
+    concurrency: Concurrency = "",
 ) -> None:
     """Runs a job now, also a disabled one."""
     patience = _span(longest)
-    body = {"request_id": request_id or str(uuid.uuid4())}
+    body = {"request_id": request_id or str(uuid.uuid4()), **concurrency_field(concurrency)}
     execution = session.client.call("POST", session.client.path("jobs", job, "trigger"), body=body)
     if wait:
         execution = finished(session, execution, patience)
@@ -82,7 +100,7 @@ def trigger_job(
     else:
         session.output.value(execution)
     if wait and execution.get("status") != "SUCCESS":
-        raise CommandError(f"the execution ended as {execution.get('status')}: {execution_row(execution)[-1]}")
+        raise CommandError(f"the execution ended as {execution.get('status')}: {why(execution)}")
 
 
 def finished(session: Session, execution: dict[str, Any], patience: timedelta) -> dict[str, Any]:
@@ -106,12 +124,9 @@ def show(session: Session, job: dict[str, Any]) -> None:
         session.output.value(job)
 
 
-def pairs(texts: list[str], option: str) -> dict[str, str]:
-    """The mapping that `KEY=VALUE` texts mean. Raises UsageError."""
-    for text in texts:
-        if "=" not in text.removeprefix("="):
-            raise UsageError(f"{option} {text!r}: write it as KEY=VALUE")
-    return dict(text.split("=", 1) for text in texts)
+def concurrency_field(text: str) -> dict[str, str]:
+    """The field `concurrency` of a request, when it was given. Raises UsageError."""
+    return {"concurrency": enum_value(text, Job.Concurrency.DESCRIPTOR, "--concurrency")} if text else {}
 
 
 def _quoted(value: str) -> str:

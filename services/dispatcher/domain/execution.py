@@ -94,6 +94,7 @@ class Delivery:
     shard: int
     epoch: int
     traceparent: str
+    trace_id: str
     origin: Origin | None = None
 
 

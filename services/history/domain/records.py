@@ -52,12 +52,12 @@ class Record(NamedTuple):
     trace_id: str
     shard: int
     epoch: int
-    reason_code: int = 0
     definition_id: bytes = b""
     """Of the Definition that it was first delivered with. Empty while it was not."""
+    dispatcher: str = ""
+    reason_code: int = 0
     claimant: str = ""
     """Who has claimed it. Empty while nobody has."""
-    dispatcher: str = ""
     skipped_until_us: int | None = None
     """The last of the runs that it stands for; None for a single one."""
     details: bytes = b""

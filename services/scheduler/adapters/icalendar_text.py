@@ -21,6 +21,8 @@ DAY = timedelta(days=1)
 WITHIN_A_DAY = ("SECONDLY", "MINUTELY", "HOURLY")
 TIMES_OF_DAY = ("BYHOUR", "BYMINUTE", "BYSECOND")
 STRETCHING = ("FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST")
+YEARS = range(1900, 9000)
+UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
 Text = dict[str, str]
 
 
@@ -75,7 +77,7 @@ class ICalendarText:
 def _parse(text: str) -> icalendar.Component:
     try:
         parsed = icalendar.Calendar.from_ical(text)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0][:200] if str(error) else "it breaks off"
         raise _refusal(
             f"is no iCalendar file ({reason}); it begins with BEGIN:VCALENDAR, with events such as {EXAMPLE}"
@@ -89,7 +91,7 @@ def _event(component: Any) -> Event:
     title = str(component.get("SUMMARY") or component.get("UID") or "without a title")[:80]
     try:
         return _read_event(component, title)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except UNREADABLE as error:
         raise _refusal(
             f'has the event "{title}", which cannot be read ({error}); an event is for example {EXAMPLE}'
         ) from error
@@ -135,7 +137,9 @@ def _length(start: date, end: date) -> int:
 
 
 def _day(moment: date, zone: Any = None) -> date:
-    """The date of a date, or of a time in its zone, or in another one that is given."""
+    """The date of a date, or of a time in its zone, or in another one that is given. Raises ValueError."""
+    if not isinstance(moment, date) or moment.year not in YEARS:
+        raise ValueError(f'"{moment}" is no date of the years {YEARS.start} to {YEARS.stop - 1}')
     if not isinstance(moment, datetime):
         return moment
     return (moment.astimezone(zone) if zone is not None and moment.tzinfo is not None else moment).date()

@@ -238,7 +238,7 @@ class Quotas:
         space.others = self._others(shares)
         share = self._share(namespace, space, is_yielding=is_yielding)
         # What is given back is not used from here on, whatever comes of the transaction; what is taken, only after it.
-        pass
+        space.slots = min(space.slots, share.reserved)
         if share != NO_SHARE:
             space.published = share
         is_same = share == shares.get(self._instance, NO_SHARE)

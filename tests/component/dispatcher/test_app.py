@@ -13,6 +13,7 @@ from chronos.cluster.v1.cluster_pb2 import Member
 from chronos.dispatcher.v1.circuit_breaker_service_pb2 import CircuitBreaker, ListCircuitBreakersRequest
 from chronos.dispatcher.v1.circuit_breaker_service_pb2_grpc import CircuitBreakerServiceStub
 from chronos.history.v1 import execution_pb2
+from chronos.scheduler.v1 import job_pb2
 
 from libs.clock import SystemClock
 from libs.etcd import keys
@@ -92,6 +93,21 @@ async def test_a_delivery_goes_through_the_whole_dispatcher(shared_etcd: EtcdSer
         finished = mesh.stream.event(delivery.execution_id, Event.FINISHED)
         assert finished.status == execution_pb2.Execution.SUCCESS
         assert receiver.requests[0].headers["user-agent"].startswith("Chronos/")
+
+
+async def test_a_real_history_grants_claims_and_takes_cancellations(shared_etcd: EtcdServer, tmp_path: Path) -> None:
+    async with Receiver() as receiver, open_mesh(shared_etcd, tmp_path, allow_private_addresses=True) as mesh:
+        once, hold = make_delivery(make_job(receiver.url())), asyncio.Event()
+        once.job.delivery_guarantee, once.definition_id = job_pb2.Job.AT_MOST_ONCE, b"d" * 16
+        slow = make_delivery(make_job(receiver.reply("/slow", Reply(hold=hold))))
+        await mesh.stream.send(once, slow)
+        await mesh.stream.wait_for_kind(once.execution_id, "FINISHED")
+        assert mesh.stream.event(once.execution_id, Event.FINISHED).status == execution_pb2.Execution.SUCCESS
+        await receiver.wait_for_count(2)
+        await mesh.stream.stop(slow.execution_id, "stopped by ann", execution_pb2.Execution.CANCELLED_BY_USER)
+        await mesh.stream.wait_for_kind(slow.execution_id, "FINISHED")
+        assert mesh.stream.event(slow.execution_id, Event.FINISHED).status == execution_pb2.Execution.CANCELLED
+        hold.set()
 
 
 async def test_private_addresses_are_refused_unless_allowed(shared_etcd: EtcdServer, tmp_path: Path) -> None:

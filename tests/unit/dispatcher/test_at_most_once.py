@@ -145,18 +145,19 @@ async def test_a_timeout_is_tried_again_at_least_once() -> None:
         assert len(rig.sender.requests) == 2
 
 
-async def test_a_claimed_one_ends_here_although_the_epoch_is_over() -> None:
-    async with open_rig(Failure(kind=FailureKind.TIMEOUT, error="timed out")) as rig:
+async def test_a_claimed_one_goes_on_here_although_the_epoch_is_over() -> None:
+    async with open_rig(REFUSED, OK) as rig:
         rig.sender.gate = asyncio.Event()
         delivery = once()
+        delivery.job.retry_policy.initial_interval.FromMilliseconds(500)
+        delivery.job.retry_policy.max_interval.FromMilliseconds(500)
         await rig.send(delivery)
         rig.history.sealed[delivery.shard] = 6
-        rig.history.break_streams()
-        await rig.adopt("another")
         rig.sender.gate.set()
         await rig.advance()
+        assert [len(execution.attempts) for execution in rig.history.of(delivery.execution_id)][-2:] == [1, 2]
         assert EventKind.STALE not in rig.kinds(delivery.execution_id)
-        assert rig.record(delivery.execution_id).execution.status == Execution.TIMED_OUT
+        assert rig.record(delivery.execution_id).execution.status == Execution.SUCCESS
 
 
 async def test_one_that_is_cancelled_before_its_claim_is_sent_ends_once_it_is_ours() -> None:
@@ -177,6 +178,7 @@ async def test_one_that_is_cancelled_while_it_waits_to_be_claimed_does_not_wait_
         deliveries = [once() for _ in range(4)]
         await rig.send(*deliveries)
         await rig.cancel(deliveries[3].execution_id)
+        assert len(rig.dispatch.claims) == 1
         assert rig.record(deliveries[3].execution_id).execution.status == Execution.CANCELLED
         rig.sender.gate.set()
         await rig.advance(10 * SECOND)

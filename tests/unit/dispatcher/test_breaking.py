@@ -99,10 +99,15 @@ async def test_a_cancelled_probe_frees_its_place() -> None:
         await rig.send(other)
         assert "a probe is under way" in rig.record(other.execution_id).execution.error
         await rig.cancel(probe.execution_id)
-        rig.sender.gate.set()
         after = one()
         await rig.send(after)
+        assert len(rig.sender.requests) == 2
+        rig.sender.gate.set()
+        await rig.advance()
         assert rig.record(after.execution_id).execution.status == Execution.SUCCESS
+        assert rig.dispatch.breakers.tripped[0].breaker.successes == 1, (
+            "the answer to the cancelled one is not looked at"
+        )
 
 
 async def test_an_error_of_our_own_frees_the_place_of_the_probe() -> None:

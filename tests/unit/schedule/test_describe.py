@@ -193,7 +193,7 @@ EXPRESSIONS = st.one_of(
 
 
 @given(EXPRESSIONS, ZONES, DST_POLICIES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_every_schedule_that_is_accepted_has_tidy_words(expression: str, zone: str, dst: DstPolicy) -> None:
     try:
         parse_schedule(expression, zone, dst=dst, seed="default/x", anchor=ANCHOR)

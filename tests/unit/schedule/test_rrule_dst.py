@@ -16,7 +16,7 @@ from services.scheduler.domain.schedule.spec import DstPolicy, RepeatedTime, Ski
 from tests.strategies import DST_POLICIES
 from tests.unit.schedule.rrule_strategies import WEEKDAYS
 
-EXAMPLES = int(os.getenv("CHRONOS_EXAMPLES", "100"))
+EXAMPLES = int(os.getenv("CHRONOS_EXAMPLES", "60"))
 SECOND = timedelta(seconds=1)
 BERLIN = ZoneInfo("Europe/Berlin")
 GAP_DAY = datetime(2026, 3, 28, 12, tzinfo=UTC)

@@ -14,7 +14,7 @@ from services.scheduler.domain.schedule.sequence import Schedule
 from services.scheduler.domain.schedule.spec import DstPolicy
 from tests.unit.schedule.rrule_strategies import Case, cases
 
-EXAMPLES = int(os.getenv("CHRONOS_EXAMPLES", "300"))
+EXAMPLES = int(os.getenv("CHRONOS_EXAMPLES", "200"))
 TAKEN = 12
 UTC_ZONE = ZoneInfo("UTC")
 thorough = settings(

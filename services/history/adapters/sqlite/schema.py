@@ -24,6 +24,8 @@ CHECKPOINT_PAGES = 4_000
 LARGEST_WAL_BYTES = 64 * 1024 * 1024
 
 COLUMNS = Record._fields
+USUAL = COLUMNS[: COLUMNS.index("reason_code")]
+"""Those that most executions fill. The others have the defaults of Record in the tables too."""
 TABLES = """
 CREATE TABLE executions (
     id BLOB NOT NULL UNIQUE,
@@ -49,10 +51,10 @@ CREATE TABLE executions (
     shard INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
     seq INTEGER NOT NULL,
-    reason_code INTEGER NOT NULL DEFAULT 0,
     definition_id BLOB NOT NULL DEFAULT x'',
-    claimant TEXT NOT NULL DEFAULT '',
     dispatcher TEXT NOT NULL DEFAULT '',
+    reason_code INTEGER NOT NULL DEFAULT 0,
+    claimant TEXT NOT NULL DEFAULT '',
     skipped_until_us INTEGER,
     details BLOB NOT NULL DEFAULT x''
 );
@@ -77,10 +79,10 @@ CREATE TABLE definitions (
 CREATE INDEX definitions_by_use ON definitions (used_us);
 """
 FROM_VERSION_1 = f"""
-ALTER TABLE executions ADD COLUMN reason_code INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE executions ADD COLUMN definition_id BLOB NOT NULL DEFAULT x'';
-ALTER TABLE executions ADD COLUMN claimant TEXT NOT NULL DEFAULT '';
 ALTER TABLE executions ADD COLUMN dispatcher TEXT NOT NULL DEFAULT '';
+ALTER TABLE executions ADD COLUMN reason_code INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE executions ADD COLUMN claimant TEXT NOT NULL DEFAULT '';
 ALTER TABLE executions ADD COLUMN skipped_until_us INTEGER;
 ALTER TABLE executions ADD COLUMN details BLOB NOT NULL DEFAULT x'';
 {SINCE_VERSION_2}

@@ -8,11 +8,13 @@ For the same reason rows come out as one JSON text.
 import json
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain
+from operator import itemgetter
 
 from libs.faults import WrongState
 from services.history.adapters.sqlite.reading import SEALED, select, select_by_id
-from services.history.adapters.sqlite.schema import COLUMNS
+from services.history.adapters.sqlite.schema import COLUMNS, USUAL
 from services.history.domain.admission import admit, claimed_ids
 from services.history.domain.records import Batch, Record, Refused
 from services.history.domain.transitions import coalesce
@@ -52,12 +54,14 @@ OR status = 8 AND excluded.status IN (3, 4, 6, 7) AND excluded.delivery <= deliv
 """
 
 
-def _upsert(rows: int) -> str:
-    row = f"({','.join('?' * (len(COLUMNS) + 1))})"
-    return f"INSERT INTO executions ({','.join(COLUMNS)}, seq) VALUES {','.join([row] * rows)} {_ADVANCE}"
+@lru_cache(maxsize=256)
+def _statement(columns: Sequence[str], rows: int) -> str:
+    row = f"({','.join('?' * (len(columns) + 1))})"
+    return f"INSERT INTO executions ({','.join(columns)}, seq) VALUES {','.join([row] * rows)} {_ADVANCE}"
 
 
-_FULL_UPSERT = _upsert(ROWS_A_STATEMENT)
+_rest_of = itemgetter(slice(len(USUAL), None))
+_NO_REST = {tuple(Record._field_defaults[column] for column in COLUMNS[len(USUAL) :])}
 
 
 def take(connection: sqlite3.Connection, batches: Sequence[Batch]) -> tuple[list[Refused], Sequence[Record]]:
@@ -135,16 +139,19 @@ def _write(connection: sqlite3.Connection, records: Sequence[Record]) -> None:
     first = last - len(records) + 1
     for start in range(0, len(records), ROWS_A_STATEMENT):
         part = records[start : start + ROWS_A_STATEMENT]
-        values = chain.from_iterable((*record, first + start + place) for place, record in enumerate(part))
-        connection.execute(_FULL_UPSERT if len(part) == ROWS_A_STATEMENT else _upsert(len(part)), tuple(values))
+        columns = USUAL if set(map(_rest_of, part)) == _NO_REST else COLUMNS  # each column takes time
+        width = len(columns)
+        values = chain.from_iterable((*record[:width], first + start + place) for place, record in enumerate(part))
+        connection.execute(_statement(columns, len(part)), tuple(values))
 
 
 def _stored(connection: sqlite3.Connection, ids: Collection[bytes]) -> dict[bytes, Record | None]:
     """What is stored of some executions, None for those that are not."""
-    if not ids:
-        return {}
     found: dict[bytes, Record | None] = dict.fromkeys(ids)
-    found.update((record.id, record) for record in select_by_id(connection, tuple(ids)))
+    wanted = tuple(ids)
+    for start in range(0, len(wanted), ROWS_A_STATEMENT):
+        part = wanted[start : start + ROWS_A_STATEMENT]
+        found.update((record.id, record) for record in select_by_id(connection, part))
     return found
 
 

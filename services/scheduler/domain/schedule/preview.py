@@ -1,5 +1,6 @@
 """The next runs of a schedule, with what moved or removed some on the way."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,22 +27,24 @@ def preview(schedule: JobSchedule, after: datetime, count: int) -> list[Preview]
 
     At most 1,000 removed entries; of those after the last run of all, the first ten.
     """
-    entries: list[Preview] = []
-    runs, removals = 0, 0
+    return list(entries(schedule, after, count))
+
+
+def entries(schedule: JobSchedule, after: datetime, count: int) -> Iterator[Preview]:
+    """The same, one by one."""
+    removals = 0
     cursor = looked = after
-    while runs < count:
+    for _ in range(count):
         fires = schedule.next_after(cursor)
         most = MOST_REMOVED if fires is not None else min(MOST_REMOVED, removals + MOST_REMOVED_AT_THE_END)
         while removals < most and (removed := schedule.removed_after(looked, before=fires)) is not None:
-            entries.append(_removed(removed))
+            yield _removed(removed)
             looked = removed.first
             removals += 1
         if fires is None:
-            break
-        entries.append(_run(schedule, fires))
+            return
+        yield _run(schedule, fires)
         cursor = looked = fires
-        runs += 1
-    return entries
 
 
 def _run(schedule: JobSchedule, fires: datetime) -> Preview:
