@@ -77,7 +77,7 @@ class ApiClient:
                 response = self._http.request(method, with_query(path, query), json=body)
             except httpx.TransportError as error:
                 raise UnreachableError(self._target.server, error) from error
-            if response.status_code != httpx.codes.TOO_MANY_REQUESTS or attempt == MOST_TRIES:
+            if not _is_too_fast(response) or attempt == MOST_TRIES:
                 break
             self.pause(_retry_after(response))
         return response
@@ -123,6 +123,13 @@ def _decoded(response: httpx.Response) -> Json:
     if not isinstance(decoded, dict):
         raise CommandError(f"{response.url} did not answer in JSON; is it the address of a Chronos edge?")
     return decoded
+
+
+def _is_too_fast(response: httpx.Response) -> bool:
+    """Whether waiting helps. A quota that is used up is a 429 too, with a reason and without a time to wait."""
+    if response.status_code != httpx.codes.TOO_MANY_REQUESTS:
+        return False
+    return "Retry-After" in response.headers or not ErrorAnswer.of(response).reason
 
 
 def _retry_after(response: httpx.Response) -> timedelta:

@@ -22,6 +22,7 @@ HINTS = {
 }
 HINTS_BY_REASON = {
     "ALREADY_EXISTS": "Choose another id, or change the job with `chronosctl job replace` or `chronosctl job update`.",
+    "JOB_QUOTA_REACHED": "`chronosctl namespace get NAME` shows the limits.",
     "STALE_ETAG": "Somebody changed it in between: get it again, and repeat your change on that.",
 }
 

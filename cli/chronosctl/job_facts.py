@@ -45,8 +45,9 @@ def _timing(job: Json) -> Facts:
     dependencies = job.get("dependencies") or {}
     calendars = {"only on": rule.get("include"), "not on": rule.get("exclude")}
     has_calendars = any(calendars.values())
+    has_times = job.get("schedule", "") not in ("", "@manual")
     return [
-        ("schedule", f"{when(job)} ({job.get('timezone') or 'UTC'})" if job.get("schedule") else when(job)),
+        ("schedule", f"{when(job)} ({job.get('timezone') or 'UTC'})" if has_times else when(job)),
         ("condition", known(dependencies.get("condition"), "ALL_SUCCESS") if dependencies.get("depends_on") else ""),
         ("skipped times", known(dst.get("skipped_time"))),
         ("repeated times", known(dst.get("repeated_time"))),

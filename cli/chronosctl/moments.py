@@ -66,7 +66,10 @@ def offset_moment_json(text: str, where: str) -> str:
     except ValueError as error:
         raise UsageError(f"{where}: {text!r} is not a time; write it as 2027-01-01T09:00:00+01:00") from error
     if moment.tzinfo is None:
-        raise UsageError(f"{where}: {text!r} does not say its offset; write {text.strip()[:10]}T09:00:00Z or …+01:00")
+        local = moment.isoformat()
+        raise UsageError(
+            f"{where}: {text!r} does not say its offset; write {local}Z for UTC, or for example {local}+01:00"
+        )
     return _rfc3339(moment)
 
 

@@ -161,6 +161,7 @@ class Recorder:
 
     def _next_batch(self) -> ledger_service_pb2.RecordRequest:
         batch = ledger_service_pb2.RecordRequest(batch=self._batch + 1)
+        self._told.grow_old(self._clock.monotonic())
         sent: list[_Sent] = []
         size = 0
         while self._pending and len(sent) < self._limits.batch_size and size < MOST_BATCH_BYTES:

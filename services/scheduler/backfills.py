@@ -21,7 +21,8 @@ from services.scheduler.domain.identity import (
 from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.domain.schedule.job_schedule import JobSchedule
 from services.scheduler.domain.schedule.sequence import Schedule
-from services.scheduler.ports import Ledger, Schedules
+from services.scheduler.ports.jobs import Schedules
+from services.scheduler.ports.ledger import Ledger
 from services.scheduler.triggers import Triggers, new_trigger, pending_execution
 
 MOST_RUNS = 1000

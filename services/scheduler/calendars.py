@@ -12,7 +12,8 @@ from libs.names import DEFAULT_NAMESPACE, is_id, slug
 from libs.paging import decode_token, encode_token, page_size
 from libs.rpc.validation import violations_of
 from services.scheduler.domain.schedule.calendar import WEEKENDS_ID, problems_of
-from services.scheduler.ports import CalendarStore, JobStore, VersionedCalendar
+from services.scheduler.ports.calendars import CalendarStore, VersionedCalendar
+from services.scheduler.ports.jobs import JobStore
 
 MOST_TRIES = 8
 MOST_NAMED = 5

@@ -6,7 +6,9 @@ from chronos.scheduler.v1 import stored_job_pb2
 from libs.clock import Clock
 from libs.faults import Fault, NotFound, WrongState
 from libs.names import DEFAULT_NAMESPACE
-from services.scheduler.ports import CancelStore, JobFinder, Ledger
+from services.scheduler.ports.jobs import JobFinder
+from services.scheduler.ports.ledger import Ledger
+from services.scheduler.ports.orders import CancelStore
 from services.scheduler.triggers import pending_execution
 
 UNDER_WAY = (execution_pb2.Execution.PENDING, execution_pb2.Execution.RUNNING)

@@ -6,7 +6,7 @@ from chronos.scheduler.v1 import job_pb2
 
 from libs.faults import Violation, WrongState
 from services.scheduler.domain.graph import FIELD, MOST_NAMED, dependants_text, dependency_violations
-from services.scheduler.ports import DependencyStore
+from services.scheduler.ports.dependencies import DependencyStore
 
 
 class Dependencies:

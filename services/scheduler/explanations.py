@@ -19,7 +19,8 @@ from services.scheduler.domain.schedule.describe import describe
 from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.domain.schedule.spec import ScheduleSpec
 from services.scheduler.domain.schedule.zones import parse_timezone
-from services.scheduler.ports import JobFinder, Ledger, Schedules, VersionStore
+from services.scheduler.ports.jobs import JobFinder, Schedules, VersionStore
+from services.scheduler.ports.ledger import Ledger
 from services.scheduler.version_history import VersionHistory, history_at, made_at
 
 NEAR = timedelta(minutes=10)

@@ -14,7 +14,8 @@ from services.scheduler.convert import instant, job_schedule
 from services.scheduler.domain.identity import MICROSECOND
 from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.domain.schedule.job_schedule import JobSchedule
-from services.scheduler.ports import CalendarBook, JobScan, JobStore
+from services.scheduler.ports.calendars import CalendarBook
+from services.scheduler.ports.jobs import JobScan, JobStore
 
 LONGEST_RANGE = timedelta(days=31)
 DEFAULT_RANGE = timedelta(hours=1)

@@ -17,7 +17,7 @@ from services.scheduler import masks, resource
 from services.scheduler.convert import calendars_of
 from services.scheduler.domain.filter import FilterError, JobFilter, parse_filter
 from services.scheduler.domain.schedule.calendar import DaySet
-from services.scheduler.ports import JobStore, Versioned
+from services.scheduler.ports.jobs import JobStore, Versioned
 
 MOST_TRIES = 8
 Job = job_pb2.Job

@@ -8,7 +8,7 @@ from libs.names import DEFAULT_NAMESPACE
 from libs.paging import decode_token, encode_token, page_size
 from libs.rpc.context import Principal
 from services.scheduler.domain.quota import UNLIMITED
-from services.scheduler.ports import NamespaceStore, VersionedNamespace
+from services.scheduler.ports.namespaces import NamespaceStore, VersionedNamespace
 
 LIMITS = ("max_jobs", "max_concurrent_runs", "max_executions_per_hour")
 OUTPUT_ONLY = ("created_at", "updated_at", "updated_by", "etag")

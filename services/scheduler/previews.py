@@ -14,7 +14,8 @@ from services.scheduler.domain.schedule.describe import describe
 from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.domain.schedule.job_schedule import JobSchedule, build_schedule, problems_of
 from services.scheduler.domain.schedule.preview import Preview, entries
-from services.scheduler.ports import CalendarStore, JobStore, Versioned
+from services.scheduler.ports.calendars import CalendarStore
+from services.scheduler.ports.jobs import JobStore, Versioned
 
 DEFAULT_ANSWERED, DEFAULT_LISTED = 5, 10
 RUNS_PER_TURN = 20

@@ -7,7 +7,8 @@ from libs.clock import Clock
 from libs.faults import NotFound, WrongState
 from libs.names import DEFAULT_NAMESPACE
 from services.scheduler.domain.identity import manual_execution_id, microseconds
-from services.scheduler.ports import JobFinder, Ledger, VersionStore
+from services.scheduler.ports.jobs import JobFinder, VersionStore
+from services.scheduler.ports.ledger import Ledger
 from services.scheduler.recorded_requests import change, filled_in, unmask
 from services.scheduler.triggers import Triggers, new_trigger
 

@@ -16,7 +16,7 @@ from services.scheduler.domain.redaction import unmasked
 from services.scheduler.domain.schedule.calendar import DaySet
 from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.domain.schedule.job_schedule import problems_of
-from services.scheduler.ports import Versioned
+from services.scheduler.ports.jobs import Versioned
 from services.scheduler.secrets import masked_job
 
 MAX_ATTEMPTS = 3
@@ -133,8 +133,8 @@ def _time_violations(job: Job, calendars: Mapping[str, DaySet], now: datetime) -
     if not job.schedule and not job.dependencies.depends_on:
         yield Violation(
             field="schedule",
-            description='is missing; write for example "0 9 * * MON-FRI", name jobs in dependencies.depends_on, or write '
-            f'"{MANUAL}" for a job that runs only when it is asked for',
+            description='is missing; write for example "0 9 * * MON-FRI", name jobs in dependencies.depends_on, or '
+            f'write "{MANUAL}" for a job that runs only when it is asked for',
         )
     for name in TIME_FIELDS[3:]:
         if is_given(job, name):

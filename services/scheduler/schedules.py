@@ -4,7 +4,7 @@ from chronos.scheduler.v1 import stored_job_pb2
 
 from services.scheduler.convert import calendars_of, job_schedule
 from services.scheduler.domain.schedule.job_schedule import JobSchedule
-from services.scheduler.ports import CalendarStore
+from services.scheduler.ports.calendars import CalendarStore
 
 
 class StoredSchedules:

@@ -12,7 +12,9 @@ from libs.faults import Fault
 from libs.log import get_logger
 from services.scheduler.convert import trace_id_of
 from services.scheduler.domain.identity import manual_execution_id, microseconds
-from services.scheduler.ports import JobFinder, Ledger, Note, Promise, TriggerStore
+from services.scheduler.ports.jobs import JobFinder
+from services.scheduler.ports.ledger import Ledger, Note
+from services.scheduler.ports.orders import Promise, TriggerStore
 
 Cause = execution_pb2.Execution.Cause
 Concurrency = job_pb2.Job.Concurrency

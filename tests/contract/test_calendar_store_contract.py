@@ -14,7 +14,7 @@ from libs.etcd.client import EtcdClient
 from libs.etcd.port import Etcd
 from libs.faults import AlreadyExists, Stale
 from services.scheduler.adapters.etcd_calendars import EtcdCalendarBook, EtcdCalendarStore, EtcdJobScan
-from services.scheduler.ports import CalendarStore
+from services.scheduler.ports.calendars import CalendarStore
 from tests.fakes.calendars import FakeCalendarStore
 from tests.fakes.etcd import FakeEtcd
 

@@ -1,7 +1,7 @@
 """Dependencies in etcd (in memory and real): the index, its mirror, and what changes of jobs are refused."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import uuid4
 
 import pytest
@@ -16,7 +16,7 @@ from services.scheduler.adapters.etcd_dependencies import EtcdDependants, EtcdDe
 from services.scheduler.adapters.etcd_jobs import EtcdJobStore
 from services.scheduler.adapters.etcd_rounds import EtcdRoundStore
 from services.scheduler.domain.identity import shard_of
-from services.scheduler.ports import VersionedRound
+from services.scheduler.ports.dependencies import VersionedRound
 from tests.fakes.etcd import FakeEtcd
 
 SHARDS = 64
@@ -44,8 +44,13 @@ def stored(namespace: str, job_id: str, *parents: str) -> stored_job_pb2.StoredJ
     return stored_job_pb2.StoredJob(job=job)
 
 
-async def outcome_of(*calls: "asyncio.Future[object] | object") -> list[object]:
-    return await asyncio.gather(*calls, return_exceptions=True)  # type: ignore[call-overload,no-any-return]
+async def outcome_of(*calls: Awaitable[object]) -> list[object]:
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+        await asyncio.sleep(0.01)
 
 
 async def test_the_index_follows_what_a_job_depends_on(etcd: Etcd, namespace: str) -> None:
@@ -115,11 +120,9 @@ async def test_every_replica_knows_the_dependants_without_asking(etcd: Etcd, nam
         await mirror.ready()
         assert mirror.children_of(namespace, "a") == ("b",)
         last = await jobs.insert(stored(namespace, "c", "a"))
-        while mirror.children_of(namespace, "a") != ("b", "c"):
-            await asyncio.sleep(0.01)
+        await until(lambda: mirror.children_of(namespace, "a") == ("b", "c"))
         await jobs.delete(namespace, "c", revision=last.revision)
-        while mirror.children_of(namespace, "a") != ("b",):
-            await asyncio.sleep(0.01)
+        await until(lambda: mirror.children_of(namespace, "a") == ("b",))
         following.cancel()
 
 

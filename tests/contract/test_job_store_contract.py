@@ -18,7 +18,7 @@ from services.scheduler.adapters.etcd_jobs import EtcdJobStore
 from services.scheduler.adapters.etcd_shards import EtcdShardStore
 from services.scheduler.adapters.etcd_triggers import EtcdTriggerStore
 from services.scheduler.domain.identity import shard_of
-from services.scheduler.ports import JobStore
+from services.scheduler.ports.jobs import JobStore
 from tests.fakes.etcd import FakeEtcd
 from tests.fakes.scheduler import FakeJobStore
 

@@ -1,7 +1,7 @@
 """What the stores of namespaces promise: the fake, and etcd (in memory and real)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from uuid import uuid4
 
 import pytest
@@ -14,7 +14,7 @@ from libs.faults import AlreadyExists, Fault, LimitReached, Stale, WrongState
 from services.scheduler.adapters.etcd_jobs import EtcdJobStore
 from services.scheduler.adapters.etcd_namespaces import EtcdNamespaceBook, EtcdNamespaceStore
 from services.scheduler.domain.quota import NO_LIMITS, Quota
-from services.scheduler.ports import NamespaceStore
+from services.scheduler.ports.namespaces import NamespaceStore
 from tests.fakes.etcd import FakeEtcd
 from tests.fakes.namespaces import FakeNamespaceStore
 
@@ -59,6 +59,11 @@ def job(name: str, job_id: str, request_id: str = "") -> stored_job_pb2.StoredJo
     return stored_job_pb2.StoredJob(
         job=job_pb2.Job(namespace=name, id=job_id, uid=str(uuid4()), version=1), request_id=request_id
     )
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+        await asyncio.sleep(0.01)
 
 
 async def test_a_namespace_is_read_as_it_was_written(store: NamespaceStore, name: str) -> None:
@@ -132,7 +137,7 @@ async def test_a_limit_that_is_set_meanwhile_holds_at_once(etcd: Etcd, name: str
     jobs, store = EtcdJobStore(etcd, SHARDS), EtcdNamespaceStore(etcd)
     for attempt in range(10):
         space = f"{name}-{attempt}"
-        results: list[object] = await asyncio.gather(
+        results = await asyncio.gather(
             jobs.insert(job(space, "a")),
             store.put(namespace(space, 0), revision=0),
             jobs.insert(job(space, "b")),
@@ -152,7 +157,6 @@ async def test_every_replica_knows_the_limits_without_asking(etcd: Etcd, name: s
         assert book.quotas_of(name) == Quota(max_jobs=3)
         version = book.version
         await store.delete(name, revision=written.revision)
-        while book.quotas_of(name) != NO_LIMITS:
-            await asyncio.sleep(0.01)
+        await until(lambda: book.quotas_of(name) == NO_LIMITS)
         assert book.version > version
         following.cancel()

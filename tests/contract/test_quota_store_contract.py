@@ -14,7 +14,7 @@ from libs.etcd.port import Etcd
 from libs.faults import Unavailable
 from services.scheduler.adapters.etcd_quotas import EtcdQuotaStore
 from services.scheduler.domain.quota import Share
-from services.scheduler.ports import QuotaStore
+from services.scheduler.ports.namespaces import QuotaStore
 from tests.fakes.etcd import FakeEtcd
 from tests.fakes.quotas import FakeQuotas
 

@@ -14,7 +14,8 @@ from services.scheduler.adapters.etcd_cancels import EtcdCancelStore
 from services.scheduler.adapters.etcd_jobs import EtcdJobStore
 from services.scheduler.adapters.etcd_triggers import EtcdTriggerStore
 from services.scheduler.adapters.etcd_versions import EtcdVersionStore
-from services.scheduler.ports import CancelStore, JobStore, TriggerStore, Versioned, VersionStore
+from services.scheduler.ports.jobs import JobStore, Versioned, VersionStore
+from services.scheduler.ports.orders import CancelStore, TriggerStore
 from tests.fakes.etcd import FakeEtcd
 from tests.fakes.scheduler import FakeJobStore
 from tests.fakes.versions import FakeCancelStore, FakeTriggerStore, FakeVersionStore

@@ -6,7 +6,7 @@ import httpx
 
 from tests.e2e.mesh import eventually
 
-FINAL = ("SUCCESS", "FAILED", "SKIPPED", "TIMED_OUT")
+FINAL = ("SUCCESS", "FAILED", "SKIPPED", "TIMED_OUT", "CANCELLED", "LOST")
 
 
 def job(job_id: str, url: str = "http://127.0.0.1:9/", **fields: Any) -> dict[str, Any]:

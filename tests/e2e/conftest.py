@@ -15,7 +15,9 @@ Fresh = Callable[[str], str]
 
 @pytest.fixture(scope="session")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMesh]:
-    with running_mesh(tmp_path_factory.mktemp("mesh") / "data", "--replicas", REPLICAS) as running:
+    """Without circuit breakers: the receiver that all tests share fails on purpose."""
+    flags = ("--replicas", REPLICAS, "--set", "dispatcher.breaker_failures=0")
+    with running_mesh(tmp_path_factory.mktemp("mesh") / "data", *flags) as running:
         yield running
 
 

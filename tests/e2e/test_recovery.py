@@ -23,7 +23,7 @@ def fragile_mesh(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -
     with running_mesh(tmp_path_factory.mktemp("fragile") / "data", "--replicas", REPLICAS) as running:
         with running.http() as api:
             for name in JOBS:
-                created(api, job(name, receiver.url("/ok"), schedule="* * * * * *"))
+                created(api, job(name, receiver.url("/ok"), schedule="* * * * * *", concurrency="ALLOW"))
         eventually(lambda: all(fired(receiver, name) for name in JOBS))
         yield running
 

@@ -7,7 +7,7 @@ from chronos.scheduler.v1 import calendar_pb2, stored_job_pb2
 
 from libs.faults import AlreadyExists, Stale
 from services.scheduler.domain.schedule.calendar import WEEKENDS, DaySet, day_set
-from services.scheduler.ports import VersionedCalendar
+from services.scheduler.ports.calendars import VersionedCalendar
 from tests.fakes.scheduler import FakeJobStore
 
 

@@ -25,7 +25,8 @@ from services.scheduler.firing.settler import Settler
 from services.scheduler.firing.shards import ShardRunner
 from services.scheduler.firing.ticker import Ticker
 from services.scheduler.firing.watermarks import Watermarks
-from services.scheduler.ports import Reason, ShardChange, Status
+from services.scheduler.ports.ledger import Reason, Status
+from services.scheduler.ports.orders import ShardChange
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore, FakeLedger, FakeLink, FakeShardStore
 

@@ -6,7 +6,7 @@ from chronos.scheduler.v1 import namespace_pb2
 
 from libs.faults import Stale, WrongState
 from services.scheduler.domain.quota import NO_LIMITS, Quota
-from services.scheduler.ports import VersionedNamespace
+from services.scheduler.ports.namespaces import VersionedNamespace
 
 
 class FakeNamespaceStore:

@@ -9,7 +9,9 @@ from chronos.scheduler.v1 import stored_job_pb2
 
 from libs.faults import AlreadyExists, InvalidArgument, Stale, Unavailable
 from services.scheduler.domain.occurrence import Run
-from services.scheduler.ports import Found, JobPage, Note, Sealed, ShardChange, Versioned
+from services.scheduler.ports.jobs import JobPage, Versioned
+from services.scheduler.ports.ledger import Found, Note, Sealed
+from services.scheduler.ports.orders import ShardChange
 
 VERSIONS_KEPT = 50
 

@@ -9,7 +9,8 @@ from libs.names import DEFAULT_NAMESPACE
 from services.scheduler.convert import job_schedule
 from services.scheduler.domain.schedule.calendar import DaySet
 from services.scheduler.domain.schedule.job_schedule import JobSchedule
-from services.scheduler.ports import Promise, Versioned, VersionPage
+from services.scheduler.ports.jobs import Versioned, VersionPage
+from services.scheduler.ports.orders import Promise
 from tests.fakes.scheduler import FakeJobStore
 
 

@@ -8,7 +8,7 @@ from chronos.history.v1 import execution_pb2
 
 from services.scheduler.domain.identity import execution_id, microseconds
 from services.scheduler.firing.owned import OwnedShard
-from services.scheduler.ports import ShardChange
+from services.scheduler.ports.orders import ShardChange
 from tests.fakes.firing import EPOCH, SECOND, SHARD, START, Bench, Event, ids, stored, times, trigger, unfinished
 
 PROMISED = "018bcfe5-6800-845c-acb2-5c033444737c"

@@ -20,7 +20,7 @@ from services.scheduler.domain.occurrence import Cause, Concurrency, Run
 from services.scheduler.firing.follow_ups import FollowUps, marker_of
 from services.scheduler.firing.owned import OwnedShard
 from services.scheduler.firing.rounds import Rounds
-from services.scheduler.ports import Found
+from services.scheduler.ports.ledger import Found
 from tests.fakes.clock import FakeClock
 from tests.fakes.dependencies import FakeDependants
 from tests.fakes.etcd import FakeEtcd
@@ -60,7 +60,7 @@ class MortalEtcd(FakeEtcd):
     async def txn(
         self, compares: Sequence[Compare], success: Sequence[Operation], failure: Sequence[Operation] = ()
     ) -> TxnResult:
-        self.count()
+        self.use_up()
         result = await super().txn(compares, success, failure)
         if not self.calls_left and self._is_last_done:
             self.is_away = True
@@ -68,10 +68,10 @@ class MortalEtcd(FakeEtcd):
         return result
 
     async def get(self, key: bytes) -> KeyValue | None:
-        self.count()
+        self.use_up()
         return await super().get(key)
 
-    def count(self) -> None:
+    def use_up(self) -> None:
         if not self.calls_left:
             self.is_away = True
         self.calls_left -= 1 if self.calls_left else 0
@@ -83,12 +83,8 @@ class Replica:
     def __init__(self, world: "World", etcd: FakeEtcd, epochs: dict[int, int]) -> None:
         self.world = world
         self.shards = {number: OwnedShard(number, epoch, 0) for number, epoch in epochs.items()}
-        self.follow_ups = FollowUps(
-            EtcdFollowUpStore(etcd, SHARDS),
-            world.dependants,
-            world.ledger,
-            world.clock,  # type: ignore[arg-type]
-        )
+        store = EtcdFollowUpStore(etcd, SHARDS)
+        self.follow_ups = FollowUps(store, world.dependants, world.ledger, world.clock)  # type: ignore[arg-type]
         self.rounds = Rounds(EtcdRoundStore(etcd), world.jobs, world.clock)
         for shard in self.shards.values():
             self.rounds.open(shard)

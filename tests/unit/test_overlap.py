@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 
-from services.scheduler.ports import ShardChange
+from services.scheduler.ports.orders import ShardChange
 from tests.fakes.firing import (
     SECOND,
     SHARD,

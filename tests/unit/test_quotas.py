@@ -166,6 +166,20 @@ async def test_a_single_slot_goes_round() -> None:
         assert min(begun) >= 5, begun
 
 
+async def test_both_quotas_together_let_every_run_have_its_turn() -> None:
+    cluster = Cluster(Quota(max_concurrent_runs=1, max_executions_per_hour=50))
+    async with cluster.running() as (one, other):
+        for replica in (one, other):
+            for _ in range(2):
+                replica.ask()
+        for _ in range(40):
+            await cluster.clock.advance(timedelta(milliseconds=600))
+            assert cluster.runs <= 1
+            for replica in (one, other):
+                replica.end()
+        assert (one.begun, other.begun) == (2, 2)
+
+
 async def test_runs_that_were_taken_over_count_and_nothing_begins_until_there_is_room() -> None:
     cluster = Cluster(Quota(max_concurrent_runs=2))
     async with cluster.running() as (one, other):
@@ -315,6 +329,13 @@ async def go_through(cluster: Cluster, chance: random.Random) -> None:
                 await asyncio.sleep(0)
             assert cluster.runs <= quota.max_concurrent_runs
             assert sum(each.begun for each in replicas) <= quota.max_executions_per_hour
+
+
+async def test_a_slot_to_be_given_up_does_not_survive_the_loss_of_the_lease() -> None:
+    """Once found by the property above: what was given up was counted from slots of the lost lease."""
+    chance = random.Random(9)
+    quota = Quota(max_concurrent_runs=chance.randint(1, 4), max_executions_per_hour=chance.randint(5, 60))
+    await go_through(Cluster(quota, 3), chance)
 
 
 @given(st.integers(1, 50), st.lists(st.builds(Share, reserved=st.integers(0, 9), waiting=st.integers(0, 9))),

@@ -3,7 +3,7 @@
 import pytest
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2, target_pb2
 
-from services.scheduler.ports import ShardChange
+from services.scheduler.ports.orders import ShardChange
 from tests.fakes.firing import SECOND, SHARD, Bench, Event, Execution, identity_at, ids, stored, trigger, unfinished
 
 ONCE = job_pb2.Job.AT_MOST_ONCE
@@ -109,6 +109,15 @@ async def test_an_at_most_once_run_that_nobody_holds_after_a_take_over_is_lost(b
         await bench.clock.advance(SECOND)
         assert link.sent == []
         assert [note.id for note in bench.noted(Execution.LOST)] == [identity_at(-10)]
+
+
+async def test_an_at_most_once_run_that_a_dispatcher_gives_back_was_not_begun_and_goes_again(bench: Bench) -> None:
+    link = bench.link()
+    bench.ledger.unfinished = [unfinished(-10, Execution.RUNNING)]
+    async with bench.owning(stored(schedule="@yearly", delivery_guarantee=ONCE)):
+        bench.report(link, Event.HELD, identity_at(-10))
+        bench.report(link, Event.RETURNED, identity_at(-10))
+        assert ids(link.sent) == [identity_at(-10)]
 
 
 async def test_a_lost_run_frees_the_place_of_its_job(bench: Bench) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from cli.chronosctl.client import ApiClient
 from cli.chronosctl.errors import CommandError, RefusedError, UnreachableError, UsageError
+from cli.chronosctl.moments import moment_json
 from cli.chronosctl.output import Output
 from cli.chronosctl.session import Session
 from cli.chronosctl.tables import EVENT_WIDTHS, EXECUTION_COLUMNS, execution_row, show_execution
@@ -39,10 +40,14 @@ def list_executions(
     status: Annotated[
         list[Status] | None, typer.Option("--status", case_sensitive=False, help="Only these; may be repeated.")
     ] = None,
+    begin: Annotated[str, typer.Option("--from", metavar="TIME", help="Due then or later: 2026-11-01, -2h.")] = "",
+    end: Annotated[str, typer.Option("--to", metavar="TIME", help="Due before then.")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
 ) -> None:
     """Lists executions, the newest first."""
-    query = {"status": [item.value for item in status]} if status else {}
+    query: dict[str, Any] = {"status": [item.value for item in status]} if status else {}
+    moments = {"from": begin, "to": end}
+    query |= {name: moment_json(text, session.now, f"--{name}") for name, text in moments.items() if text}
     found = session.client.pages(_path(session.client, job), "executions", query, limit)
     if session.output.is_table:
         session.output.table(EXECUTION_COLUMNS, [execution_row(execution) for execution in found])

@@ -76,7 +76,7 @@ def replace_namespace(
 
 
 def delete_namespace(session: Session, name: Id, etag: Etag = "") -> None:
-    """Deletes a namespace. Refused while it holds jobs or calendars."""
+    """Deletes a namespace. Refused while it holds jobs."""
     query = {"etag": etag} if etag else {}
     answer = session.client.call("DELETE", resource_path("namespaces", name), query=query)
     if session.output.is_table:

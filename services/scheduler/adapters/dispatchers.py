@@ -15,7 +15,7 @@ from libs.etcd.membership import MemberWatch
 from libs.log import get_logger
 from services.scheduler.convert import delivery_of
 from services.scheduler.domain.occurrence import Run
-from services.scheduler.ports import DispatcherLink
+from services.scheduler.ports.ledger import DispatcherLink
 
 SHORTEST_PAUSE = timedelta(milliseconds=50)
 LONGEST_PAUSE = timedelta(seconds=1)

@@ -15,7 +15,7 @@ from libs.faults import AlreadyExists, Stale
 from libs.log import get_logger
 from services.scheduler.domain.schedule.calendar import WEEKENDS, WEEKENDS_ID, DaySet, day_set
 from services.scheduler.domain.schedule.errors import ScheduleError
-from services.scheduler.ports import VersionedCalendar
+from services.scheduler.ports.calendars import VersionedCalendar
 
 READS_PER_TXN = 100
 JOBS_PER_PAGE = 500

@@ -14,7 +14,7 @@ from libs.etcd.values import KeyValue
 from libs.faults import AlreadyExists, InvalidArgument, LimitReached, Stale
 from services.scheduler.adapters.etcd_guards import GuardedJobs
 from services.scheduler.domain.identity import shard_of
-from services.scheduler.ports import JobPage, Versioned
+from services.scheduler.ports.jobs import JobPage, Versioned
 
 REQUEST_MEMORY = timedelta(hours=24)
 READS_PER_TXN = 100

@@ -12,7 +12,7 @@ from libs.etcd.values import KeyValue
 from libs.faults import Stale, WrongState
 from services.scheduler.adapters.etcd_guards import JOB_COUNT
 from services.scheduler.domain.quota import NO_LIMITS, UNLIMITED, Quota
-from services.scheduler.ports import VersionedNamespace
+from services.scheduler.ports.namespaces import VersionedNamespace
 
 
 class EtcdNamespaceStore:

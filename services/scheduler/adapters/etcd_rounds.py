@@ -8,7 +8,7 @@ from libs.etcd import keys
 from libs.etcd.port import Etcd
 from libs.etcd.transactions import Compare, Delete, Operation, Put
 from libs.etcd.values import KeyValue
-from services.scheduler.ports import VersionedRound
+from services.scheduler.ports.dependencies import VersionedRound
 
 
 class EtcdRoundStore:

@@ -11,7 +11,7 @@ from libs.etcd import keys
 from libs.etcd.port import Etcd
 from libs.etcd.transactions import Compare, Put
 from libs.etcd.values import Snapshot
-from services.scheduler.ports import ShardChange
+from services.scheduler.ports.orders import ShardChange
 
 WRITES_PER_TXN = 60
 

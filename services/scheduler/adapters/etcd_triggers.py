@@ -11,7 +11,7 @@ from libs.etcd.transactions import Compare, Delete, Get, Operation, Put
 from libs.etcd.values import KeyValue
 from libs.faults import Unavailable
 from services.scheduler.domain.identity import shard_of
-from services.scheduler.ports import Promise
+from services.scheduler.ports.orders import Promise
 
 REQUEST_MEMORY = timedelta(hours=24)
 MOST_OPERATIONS = 100

@@ -6,7 +6,7 @@ from chronos.scheduler.v1 import stored_job_pb2
 
 from libs.etcd import keys
 from libs.etcd.port import Etcd
-from services.scheduler.ports import VersionPage
+from services.scheduler.ports.jobs import VersionPage
 
 
 class EtcdVersionStore:

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from libs.etcd.membership import MemberWatch
 from libs.faults import Unavailable
 from libs.rpc.channel import fault_from
-from services.scheduler.ports import Found, Note, Sealed
+from services.scheduler.ports.ledger import Found, Note, Sealed
 
 SEAL_DEADLINE = timedelta(seconds=10)
 FIND_DEADLINE = timedelta(seconds=10)

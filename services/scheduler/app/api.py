@@ -21,7 +21,7 @@ from services.scheduler.explanations import Explanations
 from services.scheduler.forecasts import Forecasts
 from services.scheduler.jobs import Jobs
 from services.scheduler.namespaces import Namespaces
-from services.scheduler.ports import Ledger
+from services.scheduler.ports.ledger import Ledger
 from services.scheduler.previews import Previews
 from services.scheduler.replays import Replays
 from services.scheduler.schedules import StoredSchedules

@@ -25,7 +25,7 @@ from services.scheduler.firing.settler import Settler
 from services.scheduler.firing.shards import ShardRunner
 from services.scheduler.firing.ticker import Ticker
 from services.scheduler.firing.watermarks import Watermarks
-from services.scheduler.ports import Ledger
+from services.scheduler.ports.ledger import Ledger
 from services.scheduler.settings import SchedulerSettings
 
 

@@ -84,7 +84,8 @@ class Timeline:
 
     def advance(self, entry: Entry, *, after_us: int, not_before_us: int = 0) -> None:
         """Puts a popped job back, at its first occurrence after a moment; it comes up at `not_before_us` at the
-        earliest."""
+        earliest.
+        """
         if not entry.is_live:
             return
         entry.passed_us = after_us

@@ -17,7 +17,7 @@ from services.scheduler.firing.outbox import Outbox
 from services.scheduler.firing.owned import OwnedShard, OwnedShards
 from services.scheduler.firing.settler import Settler
 from services.scheduler.firing.slots import Slot, Slots
-from services.scheduler.ports import Reason, Status
+from services.scheduler.ports.ledger import Reason, Status
 
 Execution = execution_pb2.Execution
 CHECK_INTERVAL = timedelta(seconds=1)

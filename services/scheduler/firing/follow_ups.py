@@ -17,7 +17,8 @@ from services.scheduler.domain.identity import microseconds, moment_of
 from services.scheduler.domain.occurrence import Run
 from services.scheduler.firing.notes import held_from
 from services.scheduler.firing.owned import OwnedShard
-from services.scheduler.ports import DependantsBook, FollowUpStore, Ledger
+from services.scheduler.ports.dependencies import DependantsBook, FollowUpStore
+from services.scheduler.ports.ledger import Ledger
 
 Execution = execution_pb2.Execution
 StoredFollowUp = stored_job_pb2.StoredFollowUp

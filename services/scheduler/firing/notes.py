@@ -15,7 +15,7 @@ from services.scheduler.domain.identity import execution_id, microseconds, momen
 from services.scheduler.domain.missed import Stretch
 from services.scheduler.domain.occurrence import Cause, FiringJob, Run
 from services.scheduler.firing.owned import OwnedShard
-from services.scheduler.ports import Ledger, Note, Reason, Status
+from services.scheduler.ports.ledger import Ledger, Note, Reason, Status
 
 Execution = execution_pb2.Execution
 PAUSE = timedelta(milliseconds=50)

@@ -16,7 +16,9 @@ from services.scheduler.firing.admission import Admission, Followers
 from services.scheduler.firing.notes import Notes, describe
 from services.scheduler.firing.owned import OwnedShard
 from services.scheduler.firing.settler import Settler
-from services.scheduler.ports import JobStore, Reason, ShardChange
+from services.scheduler.ports.jobs import JobStore
+from services.scheduler.ports.ledger import Reason
+from services.scheduler.ports.orders import ShardChange
 
 Execution = execution_pb2.Execution
 

@@ -12,7 +12,7 @@ from libs.log import get_logger
 from services.scheduler import metrics
 from services.scheduler.domain.occurrence import Run
 from services.scheduler.firing.owned import OwnedShards
-from services.scheduler.ports import DispatcherLink, Reason, Status
+from services.scheduler.ports.ledger import DispatcherLink, Reason, Status
 
 BATCH = 500
 Kind = delivery.DeliveryEvent
@@ -201,6 +201,7 @@ class Outbox:
                     self._listener.ended(run, event.status)
             case Kind.RETURNED:
                 if (run := lane.held.pop(identity, None)) is not None:
+                    self._begun.discard(identity)  # what was begun and may not be repeated is never given back
                     attempts = tuple(attempt.SerializeToString() for attempt in event.attempts)
                     self._redeliver([replace(run, attempts=attempts or run.attempts)])
             case Kind.STALE:

@@ -8,7 +8,7 @@ from services.scheduler.domain.occurrence import Cause, Run
 from services.scheduler.firing.notes import Notes
 from services.scheduler.firing.owned import OwnedShard, OwnedShards
 from services.scheduler.firing.settler import Settler
-from services.scheduler.ports import Reason, Status
+from services.scheduler.ports.ledger import Reason, Status
 
 Execution = execution_pb2.Execution
 DELETED = "the run was interrupted, and its job was deleted before it could be handed out again"

@@ -21,7 +21,7 @@ from services.scheduler.domain.quota import (
     hour_of,
     slots_to_reserve,
 )
-from services.scheduler.ports import NamespaceBook, QuotaStore
+from services.scheduler.ports.namespaces import NamespaceBook, QuotaStore
 
 PAUSE = timedelta(milliseconds=10)
 RETRY_INTERVAL = 0.25
@@ -235,14 +235,14 @@ class Quotas:
     async def _share_slots(self, namespace: str, space: _Space) -> None:
         generation, is_yielding = self._lease_generation(), self._is_yielding(namespace, space)
         shares, revision = await self._store.shares(namespace)
-        space.others = self._others(shares)
+        space.others, mine = self._others(shares), shares.get(self._instance, NO_SHARE)
+        space.slots = min(space.slots, mine.reserved)  # Those of a lost lease are gone.
         share = self._share(namespace, space, is_yielding=is_yielding)
         # What is given back is not used from here on, whatever comes of the transaction; what is taken, only after it.
         space.slots = min(space.slots, share.reserved)
         if share != NO_SHARE:
             space.published = share
-        is_same = share == shares.get(self._instance, NO_SHARE)
-        is_done = is_same or await self._store.put_share(namespace, share, revision=revision)
+        is_done = share == mine or await self._store.put_share(namespace, share, revision=revision)
         if is_done and generation == self._lease_generation():
             space.slots, space.generation, space.published = share.reserved, generation, share
             space.idle_since = None
@@ -265,7 +265,11 @@ class Quotas:
 
     def _notify(self, namespace: str, space: _Space) -> None:
         """Lets those who wait ask again, if the answer would be another one now."""
-        if not space.is_awaited or self._answer(namespace, space).verdict is Verdict.WAIT:
+        if not space.is_awaited:
+            return
+        if self._answer(namespace, space).verdict is Verdict.WAIT:
+            if space.tokens or space.quota.max_executions_per_hour == UNLIMITED:
+                space.slots_wanted = max(space.slots_wanted, 1)  # Who waited for a token waits for a slot now.
             return
         wanted, running = space.slots_wanted, self._running.get(namespace, 0)
         space.is_awaited, space.slots_wanted = False, 0

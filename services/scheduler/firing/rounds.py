@@ -14,7 +14,8 @@ from services.scheduler import convert_rounds
 from services.scheduler.domain import rounds as rules
 from services.scheduler.domain.identity import microseconds
 from services.scheduler.firing.owned import OwnedShard
-from services.scheduler.ports import JobStore, RoundStore, VersionedRound
+from services.scheduler.ports.dependencies import RoundStore, VersionedRound
+from services.scheduler.ports.jobs import JobStore
 
 PAUSE = timedelta(milliseconds=10)
 PAUSE_AFTER_FAILURE = timedelta(milliseconds=500)

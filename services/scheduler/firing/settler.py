@@ -7,7 +7,7 @@ from libs.clock import Clock
 from libs.faults import Fault
 from libs.log import get_logger
 from services.scheduler.firing.owned import OwnedShard
-from services.scheduler.ports import TriggerStore
+from services.scheduler.ports.orders import TriggerStore
 
 PAUSE = timedelta(milliseconds=50)
 BATCH = 50

@@ -25,7 +25,9 @@ from services.scheduler.firing.orders import Calendars, Orders
 from services.scheduler.firing.outbox import Outbox
 from services.scheduler.firing.owned import OwnedShard, OwnedShards
 from services.scheduler.firing.watermarks import Watermarks
-from services.scheduler.ports import Dispatchers, JobStore, Ledger, Sealed, ShardChange, ShardStore
+from services.scheduler.ports.jobs import JobStore
+from services.scheduler.ports.ledger import Dispatchers, Ledger, Sealed
+from services.scheduler.ports.orders import ShardChange, ShardStore
 
 Execution = execution_pb2.Execution
 T = TypeVar("T")
@@ -270,7 +272,7 @@ class ShardRunner:
     def _adopt(
         self, shard: OwnedShard, unfinished: Sequence[Execution], triggers: Sequence[stored_job_pb2.StoredTrigger]
     ) -> None:
-        """Runs that were handed out go on where they are, those that waited wait again; promised ones come as orders."""
+        """Runs that were handed out go on where they are, those that waited wait again; promised ones are orders."""
         requests = {trigger.execution_id: trigger for trigger in triggers if trigger.HasField("webhook")}
         running: list[Run] = []
         waiting: list[Run] = []

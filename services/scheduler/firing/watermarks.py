@@ -7,7 +7,7 @@ from libs.faults import Fault
 from libs.log import get_logger
 from services.scheduler.domain.identity import moment_of
 from services.scheduler.firing.owned import OwnedShard, OwnedShards
-from services.scheduler.ports import ShardStore
+from services.scheduler.ports.orders import ShardStore
 
 IDLE_US = 5_000_000
 

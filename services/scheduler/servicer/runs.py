@@ -12,7 +12,7 @@ from services.scheduler.backfills import Backfills
 from services.scheduler.cancellations import Cancellations
 from services.scheduler.convert import instant
 from services.scheduler.explanations import Explanations
-from services.scheduler.ports import JobFinder
+from services.scheduler.ports.jobs import JobFinder
 from services.scheduler.replays import Replays
 
 Context = grpc.aio.ServicerContext[Any, Any]

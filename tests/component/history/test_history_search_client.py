@@ -17,7 +17,7 @@ from libs.rpc.channel import open_channel
 from services.history.app import open_store
 from services.history.settings import HistorySettings
 from services.scheduler.adapters.ledger import HistoryLedger
-from services.scheduler.ports import Ledger
+from services.scheduler.ports.ledger import Ledger
 from tests.component.history.messages import delivered, id_of, requests, told
 from tests.component.history.serving import MESH_TOKEN, serving
 from tests.fakes.scheduler import FakeLedger

@@ -240,6 +240,13 @@ def test_a_call_that_stays_too_fast_is_given_up(ctl: Ctl, edge: FakeEdge) -> Non
     assert "Slow down." in ran.err
 
 
+def test_a_quota_that_is_used_up_is_told_at_once(ctl: Ctl, edge: FakeEdge) -> None:
+    edge.will(refusal(429, "JOB_QUOTA_REACHED", "its quota allows for 5"))
+    ran = ctl("job", "create", "--name", "x")
+    assert (ran.status, len(edge.asked)) == (1, 1)
+    assert "namespace get" in ran.err
+
+
 def test_profiles_are_made_listed_without_keys_and_used(ctl: Ctl, edge: FakeEdge, home: Path) -> None:
     edge.will(Answer(body=JOB))
     assert ctl("profile", "set", "work", "--server", edge.url, "--api-key", "chronos_id_secret").status == 0

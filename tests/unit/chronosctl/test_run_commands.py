@@ -126,7 +126,12 @@ def test_circuit_breakers_are_listed(ctl: Ctl, edge: FakeEdge) -> None:
 
 def test_executions_of_every_status_can_be_listed(ctl: Ctl, edge: FakeEdge) -> None:
     edge.will(Answer(body={"executions": []}))
-    assert ctl("execution", "list", "--status", "cancelled", "--status", "lost", "-o", "json").status == 0
+    span = ("--from", "2026-11-01", "--to", "2026-11-02T00:00:00Z")
+    assert ctl("execution", "list", "--status", "cancelled", "--status", "lost", *span, "-o", "json").status == 0
+    assert (edge.asked[0].query["from"], edge.asked[0].query["to"]) == (
+        ["2026-11-01T00:00:00Z"],
+        ["2026-11-02T00:00:00Z"],
+    )
     assert edge.asked[0].query["status"] == ["CANCELLED", "LOST"]
 
 

@@ -271,3 +271,13 @@ async def test_a_definition_whose_record_was_refused_is_told_again() -> None:
         bench.recorder.put(start(b"a" * 16))
         await bench.flush()
         assert [record.HasField("definition") for record in bench.history.records] == [True, True]
+
+
+async def test_a_definition_is_told_again_on_a_stream_that_lives_long() -> None:
+    async with open_bench() as bench:
+        bench.recorder.put(start(b"a" * 16))
+        await bench.flush()
+        await bench.clock.advance(timedelta(hours=2))
+        bench.recorder.put(start(b"a" * 16))
+        await bench.flush()
+        assert [record.HasField("definition") for record in bench.history.records] == [True, True]

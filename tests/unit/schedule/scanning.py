@@ -41,6 +41,12 @@ class Scanner:
             return False
         return self.has_day(wall.date())
 
+    def covers_a_day_field(self) -> bool:
+        """Whether one of the day fields, without L, W or #, lists every number that there is."""
+        days, weekdays = self.fields[3], self.fields[5]
+        every_day = all(_listed(days, n, 1, 31) for n in range(1, 32))
+        return every_day or all(_listed(weekdays, n, 0, 7) or (n == 0 and _listed(weekdays, 7, 0, 7)) for n in range(7))
+
     def _has_day(self, day: date) -> bool:
         if day.month not in self.months:
             return False
