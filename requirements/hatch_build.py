@@ -24,7 +24,7 @@ class RequirementsHook(MetadataHookInterface):
 
 
 class GeneratedCodeHook(BuildHookInterface[Any]):
-    """Puts generated code into a wheel. An editable install gets paths only: a copy would hide what `make gen` writes."""
+    """Puts generated code into a wheel. An editable install has paths only: a copy would hide what `make gen` wrote."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Includes what a real wheel needs."""

@@ -108,7 +108,7 @@ def test_a_call_that_needs_a_permission_says_so(path: str, verb: str, operation:
 
 def test_rules_are_keywords() -> None:
     job = DOCUMENT["components"]["schemas"]["Job"]
-    assert job["required"] == ["name", "schedule"]
+    assert job["required"] == ["name"]
     assert job["properties"]["name"]["maxLength"] == 200
     assert job["properties"]["uid"]["readOnly"]
     assert job["properties"]["tags"]["maxProperties"] == 64
@@ -131,7 +131,7 @@ def test_the_query_has_what_neither_path_nor_body_has() -> None:
     trigger = DOCUMENT["paths"]["/api/v1/jobs/{id}/trigger"]["post"]
     assert [one["name"] for one in trigger["parameters"]] == ["id"]
     assert set(trigger["requestBody"]["content"]["application/json"]["schema"]["properties"]) == {
-        "namespace", "request_id",
+        "concurrency", "namespace", "request_id",
     }  # fmt: skip
 
 

@@ -79,4 +79,4 @@ def test_secrets_are_not_repeated() -> None:
 
 
 def test_all_violations_are_reported_at_once() -> None:
-    assert set(found(create(name="", schedule="", id="?"))) == {"name", "schedule", "id"}
+    assert set(found(create(name="", timezone="x" * 65, id="?"))) == {"name", "timezone", "id"}
