@@ -6,7 +6,7 @@ from chronos.scheduler.v1 import stored_job_pb2
 
 from libs.faults import NotFound
 from libs.names import DEFAULT_NAMESPACE
-from services.scheduler.convert import job_schedule
+from services.scheduler.convert.firing import job_schedule
 from services.scheduler.domain.schedule.calendar import DaySet
 from services.scheduler.domain.schedule.job_schedule import JobSchedule
 from services.scheduler.ports.jobs import Versioned, VersionPage

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.faults import InvalidArgument, WrongState
-from services.scheduler.backfills import Backfill, Backfills, latest
 from services.scheduler.domain.identity import execution_id, microseconds
 from services.scheduler.domain.schedule.interval import IntervalSchedule
-from services.scheduler.triggers import Triggers
+from services.scheduler.runs.backfills import Backfill, Backfills, latest
+from services.scheduler.runs.triggers import Triggers
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
 from tests.fakes.versions import FakeJobFinder, FakeSchedules, FakeTriggerStore

@@ -7,8 +7,8 @@ from chronos.scheduler.v1 import calendar_pb2, job_pb2, stored_job_pb2, timing_p
 
 from libs.faults import AlreadyExists, InvalidArgument, NotFound, Stale, WrongState
 from services.scheduler.adapters.icalendar_text import ICalendarText
-from services.scheduler.calendars import Calendars
 from services.scheduler.domain.schedule.calendar import day_set
+from services.scheduler.timing.calendars import Calendars
 from tests.fakes.calendars import FakeCalendarStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore

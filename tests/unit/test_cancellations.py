@@ -5,7 +5,7 @@ from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 
 from libs.faults import NotFound, WrongState
-from services.scheduler.cancellations import Cancellations
+from services.scheduler.runs.cancellations import Cancellations
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
 from tests.fakes.versions import FakeCancelStore, FakeJobFinder, FakeTriggerStore

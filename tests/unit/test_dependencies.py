@@ -6,7 +6,7 @@ import pytest
 from chronos.scheduler.v1 import job_pb2, run_rules_pb2
 
 from libs.faults import WrongState
-from services.scheduler.dependencies import Dependencies
+from services.scheduler.jobs.dependencies import Dependencies
 from tests.fakes.dependencies import FakeDependencyStore
 
 

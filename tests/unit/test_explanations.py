@@ -10,7 +10,7 @@ from libs.faults import NotFound
 from services.scheduler.domain.identity import execution_id, microseconds
 from services.scheduler.domain.reasons import SENTENCES
 from services.scheduler.domain.schedule.calendar import DaySet, day_set
-from services.scheduler.explanations import Explanations
+from services.scheduler.runs.explanations import Explanations
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
 from tests.fakes.versions import FakeJobFinder, FakeSchedules, FakeVersionStore

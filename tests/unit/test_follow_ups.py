@@ -14,7 +14,7 @@ from libs.etcd.transactions import Compare, Operation, TxnResult
 from libs.etcd.values import KeyValue
 from services.scheduler.adapters.etcd_follow_ups import EtcdFollowUpStore
 from services.scheduler.adapters.etcd_rounds import EtcdRoundStore
-from services.scheduler.convert import deleted_job
+from services.scheduler.convert.firing import deleted_job
 from services.scheduler.domain.identity import microseconds, shard_of
 from services.scheduler.domain.occurrence import Cause, Concurrency, Run
 from services.scheduler.firing.follow_ups import FollowUps, marker_of

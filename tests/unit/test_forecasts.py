@@ -7,8 +7,8 @@ import pytest
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2, timing_pb2
 
 from libs.faults import InvalidArgument
-from services.scheduler.convert import job_schedule
-from services.scheduler.forecasts import Forecasts
+from services.scheduler.convert.firing import job_schedule
+from services.scheduler.timing.forecasts import Forecasts
 from tests.fakes.calendars import FakeCalendarBook, FakeJobScan
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore

@@ -8,9 +8,9 @@ from chronos.scheduler.v1 import job_pb2, job_version_service_pb2, run_rules_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from libs.faults import AlreadyExists, InvalidArgument, NotFound, Stale, WrongState
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.domain.schedule.calendar import WEEKENDS, DaySet
-from services.scheduler.jobs import Jobs
+from services.scheduler.jobs.dependencies import Dependencies
+from services.scheduler.jobs.jobs import Jobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.dependencies import FakeDependencyStore
 from tests.fakes.firing import FakeCalendarBook

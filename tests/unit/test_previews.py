@@ -6,7 +6,7 @@ import pytest
 from chronos.scheduler.v1 import job_pb2, run_rules_pb2, schedule_service_pb2, stored_job_pb2, timing_pb2
 
 from libs.faults import NotFound
-from services.scheduler.previews import Previews
+from services.scheduler.timing.previews import Previews
 from tests.fakes.calendars import FakeCalendarStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore

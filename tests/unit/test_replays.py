@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from libs.faults import InvalidArgument, NotFound, WrongState
 from libs.templates import parse_template, unknown_variables
-from services.scheduler.recorded_requests import escaped
-from services.scheduler.replays import Replays
-from services.scheduler.secrets import masked_job
-from services.scheduler.triggers import Triggers
+from services.scheduler.jobs.secrets import masked_job
+from services.scheduler.runs.recorded_requests import escaped
+from services.scheduler.runs.replays import Replays
+from services.scheduler.runs.triggers import Triggers
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
 from tests.fakes.versions import FakeJobFinder, FakeTriggerStore, FakeVersionStore

@@ -10,12 +10,12 @@ from chronos.scheduler.v1 import job_pb2, run_service_pb2, stored_job_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.rpc import context as calls
-from services.scheduler.backfills import Backfills
-from services.scheduler.cancellations import Cancellations
-from services.scheduler.explanations import Explanations
-from services.scheduler.replays import Replays
+from services.scheduler.runs.backfills import Backfills
+from services.scheduler.runs.cancellations import Cancellations
+from services.scheduler.runs.explanations import Explanations
+from services.scheduler.runs.replays import Replays
+from services.scheduler.runs.triggers import Triggers
 from services.scheduler.servicer.runs import Context, RunServicer
-from services.scheduler.triggers import Triggers
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
 from tests.fakes.versions import FakeCancelStore, FakeJobFinder, FakeSchedules, FakeTriggerStore, FakeVersionStore

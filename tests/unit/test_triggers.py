@@ -5,7 +5,7 @@ from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 
 from libs.faults import NotFound
-from services.scheduler.triggers import Triggers
+from services.scheduler.runs.triggers import Triggers
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
 from tests.fakes.versions import FakeJobFinder, FakeTriggerStore

@@ -10,9 +10,9 @@ from chronos.scheduler.v1 import job_version_service_pb2 as pb
 from libs.faults import InvalidArgument, NotFound, Stale
 from libs.rpc import context as calls
 from services.scheduler.domain.differences import DifferenceKind
-from services.scheduler.secrets import masked_job
+from services.scheduler.jobs.secrets import masked_job
+from services.scheduler.jobs.versions import JobVersions
 from services.scheduler.servicer.versions import Context, JobVersionServicer
-from services.scheduler.versions import JobVersions
 from tests.fakes.scheduler import FakeJobStore
 from tests.fakes.versions import FakeJobFinder, FakeVersionStore
 

@@ -13,7 +13,7 @@ from chronos.history.v1 import execution_pb2
 from libs.clock import Clock
 from libs.etcd.membership import MemberWatch
 from libs.log import get_logger
-from services.scheduler.convert import delivery_of
+from services.scheduler.convert.firing import delivery_of
 from services.scheduler.domain.occurrence import Run
 from services.scheduler.ports.ledger import DispatcherLink
 

@@ -13,26 +13,26 @@ from libs.clock import Clock
 from libs.rpc.server import Service
 from services.scheduler.adapters.icalendar_text import ICalendarText
 from services.scheduler.app.stores import Stores
-from services.scheduler.backfills import Backfills
-from services.scheduler.calendars import Calendars
-from services.scheduler.cancellations import Cancellations
-from services.scheduler.dependencies import Dependencies
-from services.scheduler.explanations import Explanations
-from services.scheduler.forecasts import Forecasts
-from services.scheduler.jobs import Jobs
+from services.scheduler.jobs.dependencies import Dependencies
+from services.scheduler.jobs.jobs import Jobs
+from services.scheduler.jobs.versions import JobVersions
 from services.scheduler.namespaces import Namespaces
 from services.scheduler.ports.ledger import Ledger
-from services.scheduler.previews import Previews
-from services.scheduler.replays import Replays
-from services.scheduler.schedules import StoredSchedules
+from services.scheduler.runs.backfills import Backfills
+from services.scheduler.runs.cancellations import Cancellations
+from services.scheduler.runs.explanations import Explanations
+from services.scheduler.runs.replays import Replays
+from services.scheduler.runs.triggers import Triggers
 from services.scheduler.servicer.calendars import CalendarServicer
 from services.scheduler.servicer.jobs import JobServicer
 from services.scheduler.servicer.namespaces import NamespaceServicer
 from services.scheduler.servicer.runs import RunServicer
 from services.scheduler.servicer.schedules import ScheduleServicer
 from services.scheduler.servicer.versions import JobVersionServicer
-from services.scheduler.triggers import Triggers
-from services.scheduler.versions import JobVersions
+from services.scheduler.timing.calendars import Calendars
+from services.scheduler.timing.forecasts import Forecasts
+from services.scheduler.timing.previews import Previews
+from services.scheduler.timing.schedules import StoredSchedules
 
 PACKAGE = "chronos.scheduler.v1"
 

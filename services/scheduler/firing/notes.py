@@ -10,7 +10,7 @@ from chronos.history.v1 import execution_pb2
 from libs.clock import Clock
 from libs.faults import Unavailable
 from libs.log import get_logger
-from services.scheduler.convert import CAUSES
+from services.scheduler.convert.firing import CAUSES
 from services.scheduler.domain.identity import execution_id, microseconds, moment_of
 from services.scheduler.domain.missed import Stretch
 from services.scheduler.domain.occurrence import Cause, FiringJob, Run

@@ -7,7 +7,7 @@ from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import stored_job_pb2
 
 from libs.clock import Clock
-from services.scheduler import convert
+from services.scheduler.convert.firing import cause_of, deleted_job, firing_job, moment, promised_run
 from services.scheduler.domain.identity import microseconds
 from services.scheduler.domain.occurrence import FiringJob, Run
 from services.scheduler.domain.schedule.calendar import DaySet
@@ -78,7 +78,7 @@ class Orders:
             if trigger.execution_id in shard.recorded:
                 self._settler.settle(shard, trigger.execution_id)
             elif (job := await self._job_of(shard, trigger)) is not None:
-                run = convert.promised_run(trigger, job, shard=shard.shard, epoch=shard.epoch)
+                run = promised_run(trigger, job, shard=shard.shard, epoch=shard.epoch)
                 if trigger.skip_reason:
                     self._skip(shard, run, trigger)
                 else:
@@ -116,7 +116,7 @@ class Orders:
             self._explain(shard, trigger, Execution.DELETED, "the job was deleted before the run began")
             return None
         try:
-            return convert.firing_job(found.stored, self._calendars.sets(trigger.namespace))
+            return firing_job(found.stored, self._calendars.sets(trigger.namespace))
         except ScheduleError as error:
             reason = f"the job's schedule cannot be read any more: {error}"
             self._explain(shard, trigger, Execution.REASON_UNSPECIFIED, reason)
@@ -124,13 +124,13 @@ class Orders:
 
     def _explain(self, shard: OwnedShard, trigger: stored_job_pb2.StoredTrigger, code: Reason, reason: str) -> None:
         execution = describe(
-            convert.deleted_job(trigger.namespace, trigger.job_id, trigger.job_uid),
+            deleted_job(trigger.namespace, trigger.job_id, trigger.job_uid),
             trigger.execution_id,
-            microseconds(convert.moment(trigger)),
+            microseconds(moment(trigger)),
             now=self._clock.now(),
             reason=reason,
             code=code,
-            cause=convert.cause_of(trigger),
+            cause=cause_of(trigger),
         )
         self._notes.add(
             shard, execution, shard.horizon_us + 1, on_recorded=lambda: self._settler.settle(shard, execution.id)

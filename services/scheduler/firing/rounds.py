@@ -10,7 +10,7 @@ from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 from libs.clock import Clock
 from libs.faults import Fault
 from libs.log import get_logger
-from services.scheduler import convert_rounds
+from services.scheduler.convert.rounds import end_of, rounds_of, rule_of, stored_rounds, trigger_of
 from services.scheduler.domain import rounds as rules
 from services.scheduler.domain.identity import microseconds
 from services.scheduler.firing.owned import OwnedShard
@@ -146,15 +146,15 @@ class Rounds:
         before = known.known[key].rounds if key in known.known else await self._store.find(shard.shard, *key)
         found = await self._jobs.get(*key)
         job = found.stored.job if found is not None else job_pb2.Job()
-        rule, old = convert_rounds.rule_of(job), convert_rounds.rounds_of(before.stored, job.uid)
+        rule, old = rule_of(job), rounds_of(before.stored, job.uid)
         now_us = microseconds(self._clock.now()) - LEEWAY_US
-        after, decisions = rules.advance(old, rule, list(map(convert_rounds.end_of, news)), now_us=now_us)
+        after, decisions = rules.advance(old, rule, list(map(end_of, news)), now_us=now_us)
         if not rule.parents:
             after = rules.Rounds()
-        stored = convert_rounds.stored_rounds(after, job.uid)
+        stored = stored_rounds(after, job.uid)
         if news or stored != before.stored:
             written = VersionedRound(namespace=key[0], job_id=key[1], stored=stored, revision=before.revision)
-            triggers = [convert_rounds.trigger_of(job, decision) for decision in decisions]
+            triggers = [trigger_of(job, decision) for decision in decisions]
             committed = await self._store.commit(shard.shard, shard.epoch, written, taken=news, triggers=triggers)
             if committed is None:
                 return False

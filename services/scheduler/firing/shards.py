@@ -14,7 +14,8 @@ from chronos.scheduler.v1 import stored_job_pb2
 from libs.clock import Clock
 from libs.faults import Unavailable
 from libs.log import get_logger
-from services.scheduler import convert, metrics
+from services.scheduler import metrics
+from services.scheduler.convert.firing import adopted_run, calendars_of, deleted_job, firing_job, moment, with_request
 from services.scheduler.domain.identity import EPOCH, microseconds, moment_of
 from services.scheduler.domain.occurrence import FiringJob, Run
 from services.scheduler.domain.schedule.errors import ScheduleError
@@ -124,7 +125,7 @@ class ShardRunner:
         async with aclosing(self._store.jobs(number)) as jobs, aclosing(self._store.triggers(number)) as triggers:
             first_triggers = await anext(triggers)
             recent, old = _by_age(first_triggers.triggers, mark - LONG_AGO)
-            floor = min([mark, *(convert.moment(trigger) - timedelta(seconds=1) for trigger in recent)])
+            floor = min([mark, *(moment(trigger) - timedelta(seconds=1) for trigger in recent)])
             sealed = await self._seal(number, epoch, floor)
             known = await self._recorded(old)
             shard = OwnedShard(number, epoch, microseconds(mark))
@@ -240,11 +241,11 @@ class ShardRunner:
     def _put(self, shard: OwnedShard, stored: stored_job_pb2.StoredJob) -> None:
         key = (stored.job.namespace, stored.job.id)
         try:
-            job = convert.firing_job(stored, self._calendars.sets(key[0]))
+            job = firing_job(stored, self._calendars.sets(key[0]))
         except ScheduleError as error:
             self._log.error("job cannot fire, change its schedule", namespace=key[0], job=key[1], error=str(error))
             self._drop(shard, key)
-            shard.broken[key] = convert.calendars_of(stored.job)
+            shard.broken[key] = calendars_of(stored.job)
             return
         shard.broken.pop(key, None)
         known = shard.jobs.get(key)
@@ -282,8 +283,8 @@ class ShardRunner:
             job = self._job_of(shard, execution)
             if (trigger := requests.get(execution.id)) is not None:
                 shard.triggers.add(execution.id)
-                job = convert.with_request(job, trigger)
-            run = convert.adopted_run(execution, job, shard=shard.shard, epoch=shard.epoch)
+                job = with_request(job, trigger)
+            run = adopted_run(execution, job, shard=shard.shard, epoch=shard.epoch)
             if execution.status == Execution.PENDING:
                 waiting.append(run)
             else:
@@ -295,7 +296,7 @@ class ShardRunner:
         job = shard.jobs.get((execution.namespace, execution.job_id))
         if job is not None and job.uid == execution.job_uid:
             return job
-        return convert.deleted_job(
+        return deleted_job(
             execution.namespace,
             execution.job_id,
             execution.job_uid,
@@ -308,8 +309,8 @@ def _by_age(
     triggers: Sequence[stored_job_pb2.StoredTrigger], limit: datetime
 ) -> tuple[list[stored_job_pb2.StoredTrigger], list[stored_job_pb2.StoredTrigger]]:
     """The triggers for times from `limit` on, and those for times before."""
-    recent = [trigger for trigger in triggers if convert.moment(trigger) >= limit]
-    return recent, [trigger for trigger in triggers if convert.moment(trigger) < limit]
+    recent = [trigger for trigger in triggers if moment(trigger) >= limit]
+    return recent, [trigger for trigger in triggers if moment(trigger) < limit]
 
 
 def _is_promised(execution: Execution) -> bool:

@@ -6,7 +6,7 @@ import grpc
 from chronos.scheduler.v1 import calendar_pb2, calendar_service_pb2, calendar_service_pb2_grpc
 
 from libs.rpc import context as calls
-from services.scheduler.calendars import Calendars
+from services.scheduler.timing.calendars import Calendars
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

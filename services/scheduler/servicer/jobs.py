@@ -7,9 +7,9 @@ from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 
 from libs.rpc import context as calls
-from services.scheduler.backfills import Backfills
-from services.scheduler.jobs import Jobs
-from services.scheduler.triggers import Triggers
+from services.scheduler.jobs.jobs import Jobs
+from services.scheduler.runs.backfills import Backfills
+from services.scheduler.runs.triggers import Triggers
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -8,12 +8,12 @@ from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import run_service_pb2, run_service_pb2_grpc
 
 from libs.rpc import context as calls
-from services.scheduler.backfills import Backfills
-from services.scheduler.cancellations import Cancellations
-from services.scheduler.convert import instant
-from services.scheduler.explanations import Explanations
+from services.scheduler.convert.firing import instant
 from services.scheduler.ports.jobs import JobFinder
-from services.scheduler.replays import Replays
+from services.scheduler.runs.backfills import Backfills
+from services.scheduler.runs.cancellations import Cancellations
+from services.scheduler.runs.explanations import Explanations
+from services.scheduler.runs.replays import Replays
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

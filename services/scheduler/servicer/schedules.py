@@ -7,9 +7,9 @@ import grpc
 from chronos.scheduler.v1 import schedule_service_pb2, schedule_service_pb2_grpc
 
 from libs.names import DEFAULT_NAMESPACE
-from services.scheduler.convert import instant
-from services.scheduler.forecasts import Forecasts
-from services.scheduler.previews import Previews
+from services.scheduler.convert.firing import instant
+from services.scheduler.timing.forecasts import Forecasts
+from services.scheduler.timing.previews import Previews
 
 Context = grpc.aio.ServicerContext[Any, Any]
 ForecastRequest = schedule_service_pb2.GetForecastRequest | schedule_service_pb2.GetNamespaceForecastRequest

@@ -7,7 +7,7 @@ from chronos.scheduler.v1 import job_version_service_pb2, job_version_service_pb
 
 from libs.rpc import context as calls
 from services.scheduler.domain.differences import Difference, DifferenceKind
-from services.scheduler.versions import JobVersions
+from services.scheduler.jobs.versions import JobVersions
 
 Context = grpc.aio.ServicerContext[Any, Any]
 KINDS = {

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from cli.chronosctl.documents import CALENDARS, JOBS, NAMESPACES, read_bundle
 from libs.rpc.validation import violations_of
 from services.scheduler.adapters.icalendar_text import ICalendarText
-from services.scheduler.convert_schedule import spec_of
+from services.scheduler.convert.schedule import spec_of
 from services.scheduler.domain.schedule.calendar import WEEKENDS, day_set
 from services.scheduler.domain.schedule.job_schedule import build_schedule
 

@@ -9,7 +9,7 @@ from libs.names import DEFAULT_NAMESPACE
 from services.scheduler.ports.jobs import JobFinder
 from services.scheduler.ports.ledger import Ledger
 from services.scheduler.ports.orders import CancelStore
-from services.scheduler.triggers import pending_execution
+from services.scheduler.runs.triggers import pending_execution
 
 UNDER_WAY = (execution_pb2.Execution.PENDING, execution_pb2.Execution.RUNNING)
 Status = execution_pb2.Execution.Status

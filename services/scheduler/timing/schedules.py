@@ -2,7 +2,7 @@
 
 from chronos.scheduler.v1 import stored_job_pb2
 
-from services.scheduler.convert import calendars_of, job_schedule
+from services.scheduler.convert.firing import calendars_of, job_schedule
 from services.scheduler.domain.schedule.job_schedule import JobSchedule
 from services.scheduler.ports.calendars import CalendarStore
 

@@ -9,8 +9,8 @@ from libs.names import DEFAULT_NAMESPACE
 from services.scheduler.domain.identity import manual_execution_id, microseconds
 from services.scheduler.ports.jobs import JobFinder, VersionStore
 from services.scheduler.ports.ledger import Ledger
-from services.scheduler.recorded_requests import change, filled_in, unmask
-from services.scheduler.triggers import Triggers, new_trigger
+from services.scheduler.runs.recorded_requests import change, filled_in, unmask
+from services.scheduler.runs.triggers import Triggers, new_trigger
 
 
 class Replays:

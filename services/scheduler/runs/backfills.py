@@ -10,7 +10,7 @@ from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 
 from libs.clock import Clock
 from libs.faults import InvalidArgument, WrongState
-from services.scheduler.convert import instant
+from services.scheduler.convert.firing import instant
 from services.scheduler.domain.identity import (
     MICROSECOND,
     execution_id,
@@ -23,7 +23,7 @@ from services.scheduler.domain.schedule.job_schedule import JobSchedule
 from services.scheduler.domain.schedule.sequence import Schedule
 from services.scheduler.ports.jobs import Schedules
 from services.scheduler.ports.ledger import Ledger
-from services.scheduler.triggers import Triggers, new_trigger, pending_execution
+from services.scheduler.runs.triggers import Triggers, new_trigger, pending_execution
 
 MOST_RUNS = 1000
 MOST_GENERATIONS = 32

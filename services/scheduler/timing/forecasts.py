@@ -10,7 +10,7 @@ from chronos.scheduler.v1 import job_pb2, schedule_service_pb2, stored_job_pb2
 
 from libs.clock import Clock
 from libs.faults import InvalidArgument
-from services.scheduler.convert import instant, job_schedule
+from services.scheduler.convert.firing import instant, job_schedule
 from services.scheduler.domain.identity import MICROSECOND
 from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.domain.schedule.job_schedule import JobSchedule

@@ -8,9 +8,9 @@ from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import job_pb2, run_rules_pb2, run_service_pb2, stored_job_pb2
 
 from libs.clock import Clock
-from services.scheduler.convert import MANUAL, instant
-from services.scheduler.convert_explanations import account_of, explanation_message
-from services.scheduler.convert_schedule import spec_of
+from services.scheduler.convert.explanations import account_of, explanation_message
+from services.scheduler.convert.firing import MANUAL, instant
+from services.scheduler.convert.schedule import spec_of
 from services.scheduler.domain.evidence import Case, InForce, Pause
 from services.scheduler.domain.explaining import explain
 from services.scheduler.domain.identity import execution_id, microseconds
@@ -19,9 +19,9 @@ from services.scheduler.domain.schedule.describe import describe
 from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.domain.schedule.spec import ScheduleSpec
 from services.scheduler.domain.schedule.zones import parse_timezone
+from services.scheduler.jobs.version_history import VersionHistory, history_at, made_at
 from services.scheduler.ports.jobs import JobFinder, Schedules, VersionStore
 from services.scheduler.ports.ledger import Ledger
-from services.scheduler.version_history import VersionHistory, history_at, made_at
 
 NEAR = timedelta(minutes=10)
 SECOND = timedelta(seconds=1)

@@ -8,8 +8,8 @@ from chronos.scheduler.v1 import job_pb2, schedule_service_pb2
 from libs.clock import Clock
 from libs.faults import NotFound
 from libs.names import DEFAULT_NAMESPACE
-from services.scheduler.convert import MANUAL, instant, job_schedule
-from services.scheduler.convert_schedule import spec_of_question
+from services.scheduler.convert.firing import MANUAL, instant, job_schedule
+from services.scheduler.convert.schedule import spec_of_question
 from services.scheduler.domain.schedule.describe import describe
 from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.domain.schedule.job_schedule import JobSchedule, build_schedule, problems_of

@@ -9,8 +9,8 @@ from google.protobuf.json_format import MessageToDict
 from libs.faults import Fault, InvalidArgument, NotFound
 from libs.paging import decode_token, encode_token, page_size
 from services.scheduler.domain.differences import Difference, differences
+from services.scheduler.jobs.secrets import SECRET_PATHS, masked_job
 from services.scheduler.ports.jobs import JobFinder, VersionStore
-from services.scheduler.secrets import SECRET_PATHS, masked_job
 
 BOOKKEEPING = ("uid", "created_at", "updated_at", "updated_by", "version", "etag", "next_run")
 OF_THE_MOMENT = ("etag", "next_run")

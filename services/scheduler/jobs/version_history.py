@@ -6,7 +6,7 @@ from datetime import datetime
 
 from chronos.scheduler.v1 import stored_job_pb2
 
-from services.scheduler.convert import instant
+from services.scheduler.convert.firing import instant
 from services.scheduler.ports.jobs import VersionStore
 
 VERSIONS_AT_ONCE = 8

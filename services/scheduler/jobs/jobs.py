@@ -13,10 +13,10 @@ from libs.clock import Clock
 from libs.faults import Fault, InvalidArgument, NotFound, Stale, Violation
 from libs.names import DEFAULT_NAMESPACE
 from libs.paging import decode_token, encode_token, page_size
-from services.scheduler import masks, resource
-from services.scheduler.convert import calendars_of
+from services.scheduler.convert.firing import calendars_of
 from services.scheduler.domain.filter import FilterError, JobFilter, parse_filter
 from services.scheduler.domain.schedule.calendar import DaySet
+from services.scheduler.jobs import masks, resource
 from services.scheduler.ports.jobs import JobStore, Versioned
 
 MOST_TRIES = 8

@@ -8,16 +8,16 @@ from chronos.scheduler.v1 import job_pb2, run_rules_pb2, stored_job_pb2, target_
 from libs.faults import InvalidArgument, Violation
 from libs.names import DEFAULT_NAMESPACE, is_id, slug
 from libs.rpc.validation import violations_of
-from services.scheduler.convert import MANUAL, instant, job_schedule
-from services.scheduler.convert_schedule import spec_of
+from services.scheduler.convert.firing import MANUAL, instant, job_schedule
+from services.scheduler.convert.schedule import spec_of
 from services.scheduler.domain import rules
 from services.scheduler.domain.occurrence import MOST_QUEUED_RUNS, USUAL_PRIORITY
 from services.scheduler.domain.redaction import unmasked
 from services.scheduler.domain.schedule.calendar import DaySet
 from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.domain.schedule.job_schedule import problems_of
+from services.scheduler.jobs.secrets import masked_job
 from services.scheduler.ports.jobs import Versioned
-from services.scheduler.secrets import masked_job
 
 MAX_ATTEMPTS = 3
 INITIAL_INTERVAL = timedelta(seconds=1)

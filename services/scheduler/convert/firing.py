@@ -10,7 +10,7 @@ from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.scheduler.convert_schedule import spec_of
+from services.scheduler.convert.schedule import spec_of
 from services.scheduler.domain.identity import EPOCH, microseconds
 from services.scheduler.domain.occurrence import (
     MOST_QUEUED_RUNS,

@@ -13,7 +13,7 @@ from libs.rpc.validation import violations_of
 from libs.templates import parse_template
 from services.scheduler.domain import rules
 from services.scheduler.domain.redaction import MASK
-from services.scheduler.secrets import has_secret
+from services.scheduler.jobs.secrets import has_secret
 
 SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 BODILESS = ("GET", "HEAD")

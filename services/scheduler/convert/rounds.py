@@ -3,7 +3,7 @@
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import job_pb2, run_rules_pb2, stored_job_pb2
 
-from services.scheduler.convert import instant
+from services.scheduler.convert.firing import instant
 from services.scheduler.domain.identity import microseconds, moment_of
 from services.scheduler.domain.rounds import Condition, Decision, End, Rounds, Rule, Waived, decided_id
 

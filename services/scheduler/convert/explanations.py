@@ -5,7 +5,7 @@ from datetime import datetime
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import run_service_pb2
 
-from services.scheduler.convert import instant
+from services.scheduler.convert.firing import instant
 from services.scheduler.domain.evidence import Account, Case
 from services.scheduler.domain.explaining import Explanation, Verdict
 

@@ -10,7 +10,7 @@ from libs import telemetry
 from libs.clock import Clock
 from libs.faults import Fault
 from libs.log import get_logger
-from services.scheduler.convert import trace_id_of
+from services.scheduler.convert.firing import trace_id_of
 from services.scheduler.domain.identity import manual_execution_id, microseconds
 from services.scheduler.ports.jobs import JobFinder
 from services.scheduler.ports.ledger import Ledger, Note

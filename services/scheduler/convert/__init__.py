@@ -1,0 +1,1 @@
+"""Domain from and to protobuf; the only mapping."""

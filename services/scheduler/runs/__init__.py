@@ -1,0 +1,1 @@
+"""What can be asked of runs: begin, make up for, repeat, stop, explain."""
