@@ -141,7 +141,7 @@ class DeliverRequest(_message.Message):
 
     @_builtins.property
     def cancellations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cancellation]:
-        """Executions to stop: their request is broken off, and they end as CANCELLED. Unknown ones are passed over."""
+        """Executions to stop: their answer is not waited for, and they end as CANCELLED. Unknown ones are passed over."""
 
     def __init__(
         self,

@@ -79,8 +79,9 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelExecution(self, request, context):
-        """Stops an execution that waits or runs: its request is broken off, and it is not repeated. FAILED_PRECONDITION when it
-        has ended. Idempotent. Answers before it has stopped; then its status is CANCELLED.
+        """Stops an execution that waits or runs: the answer to its request is not waited for any more, and no attempt
+        follows. What the endpoint has begun, it may go on with. FAILED_PRECONDITION when the execution has ended.
+        Idempotent. Answers before it has stopped; then its status is CANCELLED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,8 +43,9 @@ class RunServiceStub:
     execution; `replay_of` in it names the old one.
     """
     CancelExecution: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CancelExecutionRequest, _execution_pb2.Execution]
-    """Stops an execution that waits or runs: its request is broken off, and it is not repeated. FAILED_PRECONDITION when it
-    has ended. Idempotent. Answers before it has stopped; then its status is CANCELLED.
+    """Stops an execution that waits or runs: the answer to its request is not waited for any more, and no attempt
+    follows. What the endpoint has begun, it may go on with. FAILED_PRECONDITION when the execution has ended.
+    Idempotent. Answers before it has stopped; then its status is CANCELLED.
     """
     ExplainJob: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ExplainJobRequest, _run_service_pb2.ExplainJobResponse]
     """Tells why a job ran or did not run at a time."""
@@ -63,8 +64,9 @@ class RunServiceAsyncStub(RunServiceStub):
     execution; `replay_of` in it names the old one.
     """
     CancelExecution: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CancelExecutionRequest, _execution_pb2.Execution]  # type: ignore[assignment]
-    """Stops an execution that waits or runs: its request is broken off, and it is not repeated. FAILED_PRECONDITION when it
-    has ended. Idempotent. Answers before it has stopped; then its status is CANCELLED.
+    """Stops an execution that waits or runs: the answer to its request is not waited for any more, and no attempt
+    follows. What the endpoint has begun, it may go on with. FAILED_PRECONDITION when the execution has ended.
+    Idempotent. Answers before it has stopped; then its status is CANCELLED.
     """
     ExplainJob: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ExplainJobRequest, _run_service_pb2.ExplainJobResponse]  # type: ignore[assignment]
     """Tells why a job ran or did not run at a time."""
@@ -98,8 +100,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.CancelExecutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_pb2.Execution, _abc.Awaitable[_execution_pb2.Execution]]:
-        """Stops an execution that waits or runs: its request is broken off, and it is not repeated. FAILED_PRECONDITION when it
-        has ended. Idempotent. Answers before it has stopped; then its status is CANCELLED.
+        """Stops an execution that waits or runs: the answer to its request is not waited for any more, and no attempt
+        follows. What the endpoint has begun, it may go on with. FAILED_PRECONDITION when the execution has ended.
+        Idempotent. Answers before it has stopped; then its status is CANCELLED.
         """
 
     @_abc_1.abstractmethod

@@ -64,7 +64,7 @@ def _parse_macro(words: list[Piece], zone: ZoneInfo, dst: DstPolicy, anchor: dat
 
 
 def _unknown_macro(word: Piece) -> ScheduleError:
-    known = [*MACROS, "@every", "@at"]
+    known = [*MACROS, "@every", "@at", "@manual"]
     if word.text.lower() == "@reboot":
         problem = "@reboot has no meaning here: a job belongs to no single machine that starts"
         return ScheduleError(problem, part=word.text, position=word.at, example="@every 1h")
