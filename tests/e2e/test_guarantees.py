@@ -1,6 +1,7 @@
 """What a job can rely on when its endpoint or its dispatcher fails."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -46,6 +47,20 @@ def test_a_run_that_a_dead_dispatcher_held_is_repeated_or_lost_as_its_job_says(
     assert finished(guarded, runs[least], within=40)["status"] == "SUCCESS"
     assert len(receiver.of_execution(runs[most])) == 1
     assert len(receiver.of_execution(runs[least])) == 2
+
+
+def test_runs_that_must_not_overlap_do_not_when_their_scheduler_dies(
+    guarded_mesh: RunningMesh, guarded: httpx.Client, fresh: Fresh, receiver: Receiver
+) -> None:
+    name = fresh("no-overlap")
+    created(guarded, job(name, receiver.url("/slow/3"), schedule="* * * * * *", timeout="30s"))
+    eventually(lambda: receiver.of_job(name))
+    guarded_mesh.kill("scheduler-0")
+    eventually(lambda: len(receiver.of_job(name)) >= 3, within=40)
+    guarded.post(f"/api/v1/jobs/{name}/disable", json={})
+    arrivals = receiver.of_job(name)
+    assert all(later.at - earlier.at >= 3 for earlier, later in pairwise(arrivals))
+    assert len({delivery.headers["x-chronos-execution-id"] for delivery in arrivals}) == len(arrivals)
 
 
 def test_a_host_that_keeps_failing_is_left_alone_and_tried_again(guarded: httpx.Client, fresh: Fresh) -> None:

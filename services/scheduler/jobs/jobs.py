@@ -1,5 +1,6 @@
 """Jobs: create, look up, change."""
 
+import asyncio
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -191,7 +192,8 @@ class Jobs:
     async def _check(self, job: Job, *, now: datetime) -> None:
         """Raises InvalidArgument with everything that is wrong with a job that has its defaults."""
         calendars = await self._calendars.day_sets(job.namespace, calendars_of(job))
-        violations = resource.violations(job, calendars, now=now)
+        # In a thread: a schedule that hardly ever fires takes a while to see through, and nothing else may wait for it.
+        violations = await asyncio.to_thread(resource.violations, job, calendars, now=now)
         violations += await self._dependencies.check(job)
         if violations:
             raise InvalidArgument(violations)

@@ -1,5 +1,6 @@
 """When things will run: a schedule that is asked about, and the next runs of a job."""
 
+import asyncio
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -41,11 +42,12 @@ class Previews:
         calendars = await self._calendars.day_sets(namespace, spec.calendars.names)
         if question.schedule.strip().lower() == MANUAL:
             return Answer(valid=True, description="Only when it is asked for")
-        problems = [_problem(error) for error in problems_of(spec, calendars)]
+        # In a thread, for a schedule that hardly ever fires takes a while to see through.
+        problems = [_problem(error) for error in await asyncio.to_thread(problems_of, spec, calendars)]
         if problems:
             error = "; ".join(f"{problem.field}: {problem.description}" for problem in problems)
             return Answer(valid=False, error=error, problems=problems)
-        schedule = build_schedule(spec, calendars)
+        schedule = await asyncio.to_thread(build_schedule, spec, calendars)
         after = instant(getattr(question, "from")) if question.HasField("from") else now
         runs = await self._runs(schedule, after, question.count or DEFAULT_ANSWERED)
         return Answer(valid=True, description=describe(spec), next_runs=runs)

@@ -46,8 +46,9 @@ class CronSchedule(Schedule):
 
     def next_after(self, moment: datetime) -> datetime | None:
         """See Schedule. Searches 100 years at most."""
-        if self._answered is not None and self._answered[0] == moment:
-            return self._answered[1]
+        answered = self._answered  # read once: checks of other jobs that share this object run in a thread
+        if answered is not None and answered[0] == moment:
+            return answered[1]
         at = zones.naive(moment, to_second=True)
         found = self._first_at(max(at + SECOND, EARLIEST)) if at.year <= zones.LAST_YEAR else None
         answer = None if found is None else found.replace(tzinfo=UTC)
