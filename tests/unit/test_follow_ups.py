@@ -17,8 +17,8 @@ from services.scheduler.adapters.etcd_rounds import EtcdRoundStore
 from services.scheduler.convert.firing import deleted_job
 from services.scheduler.domain.identity import microseconds, shard_of
 from services.scheduler.domain.occurrence import Cause, Concurrency, Run
-from services.scheduler.firing.follow_ups import FollowUps, marker_of
-from services.scheduler.firing.owned import OwnedShard
+from services.scheduler.firing.follow_ups import FollowUps
+from services.scheduler.firing.owned import OwnedShard, marker_of
 from services.scheduler.firing.rounds import Rounds
 from services.scheduler.ports.ledger import Found
 from tests.fakes.clock import FakeClock

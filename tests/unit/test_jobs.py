@@ -6,6 +6,7 @@ from datetime import UTC, timedelta
 import pytest
 from chronos.scheduler.v1 import job_pb2, job_version_service_pb2, run_rules_pb2, target_pb2, timing_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.faults import AlreadyExists, InvalidArgument, NotFound, Stale, WrongState
 from services.scheduler.domain.schedule.calendar import WEEKENDS, DaySet
@@ -374,3 +375,30 @@ async def test_max_runs_counts_on_over_a_pause_and_anew_after_a_change_of_times(
     assert store.jobs["default", job.id].stored.counts_from == began
     await jobs.update("", job.id, job_pb2.Job(max_runs=5), FieldMask(), validate_only=False, author="k")
     assert store.jobs["default", job.id].stored.counts_from.ToDatetime(UTC) == clock.now()
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"schedule": "@at 2020-01-01T09:00:00"}, "schedule"),
+        ({"schedule": "@at 2037-03-29T02:30:00", "timezone": "Europe/Berlin",
+          "dst_policy": timing_pb2.DstPolicy(skipped_time=timing_pb2.DstPolicy.SKIP)}, "schedule"),
+        ({"end_time": Timestamp(seconds=1_000_000_000)}, "end_time"),
+    ],
+)  # fmt: skip
+async def test_a_job_whose_times_are_over_is_refused_when_it_gets_them(
+    jobs: Jobs, fields: dict[str, object], path: str
+) -> None:
+    with pytest.raises(InvalidArgument, match="no run after") as caught:
+        await create(jobs, job_pb2.Job(**{"name": "x", "schedule": "0 3 * * *", "webhook": wish().webhook, **fields}))  # type: ignore[arg-type]
+    assert [violation.field for violation in caught.value.violations] == [path]
+
+
+async def test_a_job_whose_times_are_over_can_still_be_changed(jobs: Jobs, clock: FakeClock) -> None:
+    at = clock.now() + timedelta(hours=1)
+    job = await create(jobs, job_pb2.Job(name="x", schedule=f"@at {at:%Y-%m-%dT%H:%M:%S}", webhook=wish().webhook))
+    await clock.advance(timedelta(hours=2))
+    changed = await jobs.update(
+        "", job.id, job_pb2.Job(description="done"), FieldMask(), validate_only=False, author="k"
+    )
+    assert not changed.HasField("next_run")

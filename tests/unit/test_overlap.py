@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 
+from services.scheduler.firing.owned import marker_of
 from services.scheduler.ports.orders import ShardChange
 from tests.fakes.firing import (
     SECOND,
@@ -251,3 +252,29 @@ async def test_a_run_past_the_watermark_that_is_recorded_is_not_fired_but_those_
         await bench.clock.advance(SECOND / 2)
         assert link.sent == []
         assert bench.followers.resumed == [identity_at(1)]
+
+
+async def test_a_promise_is_kept_until_those_who_wait_for_the_run_s_end_are_sure_to_hear_of_it(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored(schedule="@yearly")):
+        bench.order(triggers=[trigger(PROMISED)])
+        await bench.clock.advance(SECOND / 10)
+        (shard,) = bench.owned
+        shard.unrecorded[marker_of(PROMISED)] = shard.horizon_us
+        bench.report(link, Event.FINISHED, PROMISED)
+        await bench.clock.advance(SECOND)
+        assert bench.settled.settled == []
+        del shard.unrecorded[marker_of(PROMISED)]
+        await bench.clock.advance(SECOND)
+        assert bench.settled.settled == [(SHARD, PROMISED)]
+
+
+async def test_a_promised_run_that_was_begun_before_a_take_over_is_resumed_for_those_who_wait_for_it(
+    bench: Bench,
+) -> None:
+    bench.ledger.recorded = {PROMISED}
+    orders = ShardChange(is_complete=True, triggers=[trigger(PROMISED)])
+    async with bench.owning(stored(schedule="@yearly"), orders=orders):
+        await bench.clock.advance(SECOND)
+        assert bench.followers.resumed == [PROMISED]
+        assert bench.settled.settled == [(SHARD, PROMISED)]

@@ -100,8 +100,9 @@ class Admission:
                 self._explain(shard, run, Execution.SKIPPED, Execution.DELETED, DELETED)
 
     def resume(self, shard: OwnedShard, run: Run) -> None:
-        """A run past the watermark that the ledger has already: it is not fired again."""
-        self._followers.resume(shard, run)
+        """A run that the ledger has already, begun by an earlier owner: it is not fired again."""
+        if run.cause is not Cause.REPLAY:
+            self._followers.resume(shard, run)
 
     def ended(self, shard: OwnedShard, run: Run, status: Status) -> None:
         """A run that was under way has ended: the next of its job may have its turn."""

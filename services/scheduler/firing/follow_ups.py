@@ -16,7 +16,7 @@ from libs.log import get_logger
 from services.scheduler.domain.identity import microseconds, moment_of
 from services.scheduler.domain.occurrence import Run
 from services.scheduler.firing.notes import held_from
-from services.scheduler.firing.owned import OwnedShard
+from services.scheduler.firing.owned import OwnedShard, marker_of
 from services.scheduler.ports.dependencies import DependantsBook, FollowUpStore
 from services.scheduler.ports.ledger import Ledger
 
@@ -73,11 +73,6 @@ class _Shard:
 
     follow_ups: dict[str, StoredFollowUp] = field(default_factory=dict)
     looks: dict[str, _Look] = field(default_factory=dict)
-
-
-def marker_of(execution_id: str) -> str:
-    """What holds a shard's watermark back until the follow-up of a run is durable; see OwnedShard.unrecorded."""
-    return f"{execution_id}/followup"
 
 
 class FollowUps:

@@ -76,6 +76,7 @@ class Orders:
                 continue
             shard.triggers.add(trigger.execution_id)
             if trigger.execution_id in shard.recorded:
+                self._resume(shard, trigger)
                 self._settler.settle(shard, trigger.execution_id)
             elif (job := await self._job_of(shard, trigger)) is not None:
                 run = promised_run(trigger, job, shard=shard.shard, epoch=shard.epoch)
@@ -84,6 +85,12 @@ class Orders:
                 else:
                     runs.append(run)
         self._admission.submit(runs)
+
+    def _resume(self, shard: OwnedShard, trigger: stored_job_pb2.StoredTrigger) -> None:
+        """A promised run that an earlier owner began: those who wait for its end may not have been told."""
+        job = shard.jobs.get((trigger.namespace, trigger.job_id))
+        if job is not None and job.uid == trigger.job_uid:
+            self._admission.resume(shard, promised_run(trigger, job, shard=shard.shard, epoch=shard.epoch))
 
     def _skip(self, shard: OwnedShard, run: Run, trigger: stored_job_pb2.StoredTrigger) -> None:
         """Explains a run that is not to take place; jobs that wait for it hear of that."""

@@ -7,6 +7,11 @@ from services.scheduler.domain.occurrence import FiringJob
 MOST_SETTLED = 10_000
 
 
+def marker_of(execution_id: str) -> str:
+    """What stands in `OwnedShard.unrecorded` until the follow-up of a run is durable."""
+    return f"{execution_id}/followup"
+
+
 class OwnedShard:
     """One shard under one epoch. Moments are Unix microseconds.
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from libs.clock import Clock
 from libs.faults import Fault
 from libs.log import get_logger
-from services.scheduler.firing.owned import OwnedShard
+from services.scheduler.firing.owned import OwnedShard, marker_of
 from services.scheduler.ports.orders import TriggerStore
 
 PAUSE = timedelta(milliseconds=50)
@@ -19,14 +19,14 @@ class Settler:
     def __init__(self, store: TriggerStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._triggers: deque[tuple[int, str]] = deque()
+        self._triggers: deque[tuple[OwnedShard, str]] = deque()
         self._cancels: deque[tuple[int, str]] = deque()
         self._log = get_logger()
 
     def settle(self, shard: OwnedShard, execution_id: str) -> None:
         """Takes a trigger to be forgotten. Repeating it changes nothing."""
         if shard.settle_trigger(execution_id):
-            self._triggers.append((shard.shard, execution_id))
+            self._triggers.append((shard, execution_id))
 
     def settle_cancel(self, shard: OwnedShard, execution_id: str) -> None:
         """Takes a wish to stop a run to be forgotten, if there is one."""
@@ -38,19 +38,25 @@ class Settler:
         """Works until cancelled. What could not be deleted is tried again."""
         while True:
             await self._clock.sleep(PAUSE)
-            triggers, cancels = _first(self._triggers), _first(self._cancels)
+            triggers, cancels = self._next_triggers(), _first(self._cancels)
             try:
                 if triggers:
-                    await self._store.settle(triggers)
+                    await self._store.settle([(shard.shard, identity) for shard, identity in triggers])
                 if cancels:
                     await self._store.settle_cancels(cancels)
             except Fault as error:
+                self._triggers.extendleft(reversed(triggers))
                 self._log.warning("triggers not yet forgotten", waiting=len(self._triggers), error=error.message)
                 continue
-            for _ in triggers:
-                self._triggers.popleft()
             for _ in cancels:
                 self._cancels.popleft()
+
+    def _next_triggers(self) -> list[tuple[OwnedShard, str]]:
+        """Some that may go. A run for whose end others wait keeps its trigger until that is durable, too."""
+        taken = [self._triggers.popleft() for _ in range(min(BATCH, len(self._triggers)))]
+        held = [item for item in taken if marker_of(item[1]) in item[0].unrecorded]
+        self._triggers.extend(held)
+        return [item for item in taken if item not in held]
 
 
 def _first(queue: deque[tuple[int, str]]) -> list[tuple[int, str]]:

@@ -75,7 +75,7 @@ class Jobs:
         filled = resource.with_defaults(job)
         filled.namespace = namespace or filled.namespace
         resource.keep_secrets(filled, job_pb2.Job())
-        await self._check(filled, now=now)
+        await self._check(filled, now=now, is_new_time=True)
         filled.uid = str(uuid.uuid4())
         filled.created_at.FromDatetime(now)
         stored = stored_job_pb2.StoredJob(job=filled, request_id=request_id, change=Version.CREATED)
@@ -179,7 +179,8 @@ class Jobs:
             _check_etag(given.etag, current)
             now = self._clock.now()
             stored = _next_version(current.stored, change, now=now)
-            await self._check(stored.job, now=now)
+            is_new_time = resource.times_differ(current.stored.job, stored.job) and not change.rolled_back_to
+            await self._check(stored.job, now=now, is_new_time=is_new_time)
             if validate_only:
                 return self._public(Versioned(stored=stored, revision=current.revision))
             try:
@@ -189,11 +190,16 @@ class Jobs:
                     raise
         raise _contended(job_id)
 
-    async def _check(self, job: Job, *, now: datetime) -> None:
-        """Raises InvalidArgument with everything that is wrong with a job that has its defaults."""
+    async def _check(self, job: Job, *, now: datetime, is_new_time: bool) -> None:
+        """Raises InvalidArgument with everything that is wrong with a job that has its defaults.
+
+        With `is_new_time` also when all of its times are over.
+        """
         calendars = await self._calendars.day_sets(job.namespace, calendars_of(job))
         # In a thread: a schedule that hardly ever fires takes a while to see through, and nothing else may wait for it.
         violations = await asyncio.to_thread(resource.violations, job, calendars, now=now)
+        if is_new_time and not violations:
+            violations = await asyncio.to_thread(resource.time_is_over, job, calendars, now=now)
         violations += await self._dependencies.check(job)
         if violations:
             raise InvalidArgument(violations)

@@ -1,7 +1,7 @@
 """The job as a resource: defaults, checks, secrets, next run."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from chronos.scheduler.v1 import job_pb2, run_rules_pb2, stored_job_pb2, target_pb2, timing_pb2
 
@@ -15,7 +15,7 @@ from services.scheduler.domain.occurrence import MOST_QUEUED_RUNS, USUAL_PRIORIT
 from services.scheduler.domain.redaction import unmasked
 from services.scheduler.domain.schedule.calendar import DaySet
 from services.scheduler.domain.schedule.errors import ScheduleError
-from services.scheduler.domain.schedule.job_schedule import problems_of
+from services.scheduler.domain.schedule.job_schedule import build_schedule, problems_of
 from services.scheduler.jobs.secrets import masked_job
 from services.scheduler.ports.jobs import Versioned
 
@@ -139,6 +139,19 @@ def _time_violations(job: Job, calendars: Mapping[str, DaySet], now: datetime) -
     for name in TIME_FIELDS[3:]:
         if is_given(job, name):
             yield Violation(field=name, description="has no meaning without a schedule; leave it out")
+
+
+def time_is_over(job: Job, calendars: Mapping[str, DaySet], *, now: datetime) -> list[Violation]:
+    """What is wrong with a job, otherwise right, that would be created with no run left to come."""
+    if not has_times(job):
+        return []
+    schedule = build_schedule(spec_of(job, counts_from=now), calendars)
+    if schedule.next_after(now) is not None:
+        return []
+    lost = schedule.lost_after(now)
+    why = f"; {lost.note}" if lost is not None else ""
+    field = "end_time" if job.HasField("end_time") and job.end_time.ToDatetime(tzinfo=UTC) <= now else "schedule"
+    return [Violation(field=field, description=f"has no run after {now:%Y-%m-%dT%H:%M:%SZ}{why}; give a later time")]
 
 
 def has_times(job: Job) -> bool:
