@@ -217,6 +217,29 @@ async def test_what_is_granted_is_given_back(bench: Bench) -> None:
         assert bench.quotas.running == 0
 
 
+async def test_a_disabled_job_s_run_that_waits_for_a_quota_does_not_run(bench: Bench) -> None:
+    link = bench.link()
+    bench.quotas.limit = 0
+    async with bench.owning(stored("a", "1 0 0 1 1 *")):
+        await bench.clock.advance(2 * SECOND)
+        bench.change(stored("a", "1 0 0 1 1 *", version=2, enabled=False))
+        await bench.clock.advance(SECOND)
+        bench.quotas.limit = 1
+        bench.admission.quota_changed("default")
+        assert link.sent == []
+        assert [note.reason_code for note in bench.noted()] == [Execution.PAUSED]
+
+
+async def test_a_shard_that_is_given_up_gives_back_what_was_granted_and_nothing_else(bench: Bench) -> None:
+    bench.link()
+    bench.quotas.limit = 1
+    async with bench.owning(stored("a", "1 0 0 1 1 *"), stored("b", "2 0 0 1 1 *")):
+        await bench.clock.advance(2 * SECOND)
+        assert bench.quotas.running == 1
+        bench.admission.forget(SHARD)
+        assert bench.quotas.running == 0
+
+
 async def test_jobs_that_wait_for_a_run_hear_of_its_begin_and_its_end(bench: Bench) -> None:
     link = bench.link()
     async with bench.owning(stored(schedule="1 0 0 1 1 *")):

@@ -123,22 +123,28 @@ class Admission:
         return self._outbox.cancel(execution_id, reason=reason, code=code)
 
     def withdraw(self, shard: OwnedShard, job_uid: str, code: Reason, reason: str, *, also_asked_for: bool) -> None:
-        """Explains the runs of a job that wait for their turn and will not get it; those that somebody asked for stay
-        unless `also_asked_for`.
+        """Explains the runs of a job that wait for their turn or for a quota, and will not get it.
+
+        Those that somebody asked for stay, unless `also_asked_for`.
         """
         for run in self._slots.take_waiting(job_uid):
             if run.cause is Cause.SCHEDULE or also_asked_for:
                 self._explain(shard, run, Execution.SKIPPED, code, reason)
             else:
                 self._slots.wait(run)
+        for run in [waiter.run for waiters in self._waiters.values() for waiter in waiters]:
+            if run.job.uid == job_uid and (run.cause is Cause.SCHEDULE or also_asked_for):
+                self._take_waiter(run.execution_id)
+                self._explain(shard, run, Execution.SKIPPED, code, reason)
+                self._pass_on(run)
 
     def forget(self, shard: int) -> None:
         """Drops everything of a shard that is not owned any more."""
-        for namespace in list(self._waiters):
-            self._waiters[namespace] = deque(w for w in self._waiters[namespace] if w.run.shard != shard)
-        for run in self._slots.forget(shard):
-            if not self._is_waiter(run):
-                self._quotas.release(run.job.namespace)
+        granted = [run for run in self._slots.forget(shard) if not self._is_waiter(run)]
+        for namespace, waiters in self._waiters.items():
+            self._waiters[namespace] = deque(waiter for waiter in waiters if waiter.run.shard != shard)
+        for run in granted:
+            self._quotas.release(run.job.namespace)
 
     def quota_changed(self, namespace: str) -> None:
         """Runs of the namespace that wait may go on."""
