@@ -1,6 +1,7 @@
 """What a job can rely on when its endpoint or its dispatcher fails."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import pairwise
 
 import httpx
@@ -61,6 +62,20 @@ def test_runs_that_must_not_overlap_do_not_when_their_scheduler_dies(
     arrivals = receiver.of_job(name)
     assert all(later.at - earlier.at >= 3 for earlier, later in pairwise(arrivals))
     assert len({delivery.headers["x-chronos-execution-id"] for delivery in arrivals}) == len(arrivals)
+
+
+def test_no_short_run_is_taken_for_an_overlap_when_its_scheduler_dies(
+    guarded_mesh: RunningMesh, guarded: httpx.Client, fresh: Fresh, receiver: Receiver
+) -> None:
+    name, second = fresh("every-second"), timedelta(seconds=1)
+    created(guarded, job(name, receiver.url("/ok"), schedule="* * * * * *"))
+    eventually(lambda: len(receiver.of_job(name)) >= 2)
+    before = receiver.of_job(name)[-1].scheduled_time
+    guarded_mesh.kill("scheduler-0")
+    eventually(lambda: receiver.of_job(name)[-1].scheduled_time >= before + 8 * second, within=40)
+    guarded.post(f"/api/v1/jobs/{name}/disable", json={})
+    arrived = {delivery.scheduled_time for delivery in receiver.of_job(name)}
+    assert [n for n in range(9) if before + n * second not in arrived] == []
 
 
 def test_a_host_that_keeps_failing_is_left_alone_and_tried_again(guarded: httpx.Client, fresh: Fresh) -> None:

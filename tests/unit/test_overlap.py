@@ -105,6 +105,34 @@ async def test_forbid_is_held_across_a_change_of_owner(bench: Bench) -> None:
         assert [note.reason_code for note in bench.noted()] == [Execution.OVERLAP]
 
 
+async def test_short_runs_that_a_take_over_made_late_all_run_one_after_the_other(bench: Bench) -> None:
+    link = bench.link()
+    bench.shards.watermarks[SHARD] = (1, START)
+    await bench.clock.advance(3 * SECOND + SECOND * 0.9)
+    async with bench.owning(stored(concurrency=FORBID)):
+        for number in (1, 2, 3, 4):
+            await bench.clock.advance(SECOND / 20)
+            assert ids(link.sent)[-1] == identity_at(number)
+            bench.report(link, Event.FINISHED, identity_at(number))
+        await bench.clock.advance(SECOND / 10)
+        assert bench.noted() == []
+
+
+async def test_a_late_run_that_would_have_overlapped_on_time_is_skipped(bench: Bench) -> None:
+    link = bench.link()
+    bench.shards.watermarks[SHARD] = (1, START)
+    await bench.clock.advance(5 * SECOND)
+    async with bench.owning(stored(schedule="*/2 * * * * *", concurrency=FORBID)):
+        await bench.clock.advance(SECOND / 20)
+        assert ids(link.sent) == [identity_at(2)]
+        await bench.clock.advance(3 * SECOND)
+        bench.report(link, Event.FINISHED, identity_at(2))
+        await bench.clock.advance(SECOND / 10)
+        assert ids(link.sent) == [identity_at(2), identity_at(6)]
+        (skipped,) = bench.noted()
+        assert (skipped.id, skipped.reason_code) == (identity_at(4), Execution.OVERLAP)
+
+
 async def test_replace_cancels_the_older_run_and_begins_the_new_one_after_its_end(bench: Bench) -> None:
     link = bench.link()
     async with bench.owning(stored(concurrency=REPLACE)):

@@ -97,7 +97,8 @@ class Run:
     """One execution to be delivered. `scheduled_us` is Unix time in microseconds.
 
     `delivery` counts how often it was handed out; `attempts` are those of earlier deliveries, serialized. `is_patient`
-    is set for runs that wait for their turn however many others do: catch-up and backfill.
+    is set for runs that wait for their turn however many others do: catch-up and backfill. `is_late` is set for runs
+    of the schedule that were noticed late, after a take-over.
     """
 
     execution_id: str
@@ -112,3 +113,4 @@ class Run:
     attempts: tuple[bytes, ...] = ()
     origin: Origin = NO_ORIGIN
     is_patient: bool = False
+    is_late: bool = False

@@ -10,6 +10,7 @@ from chronos.history.v1 import execution_pb2
 
 from libs.clock import Clock
 from services.scheduler import metrics
+from services.scheduler.domain.identity import microseconds
 from services.scheduler.domain.occurrence import Cause, Concurrency, Run
 from services.scheduler.domain.quota import Answer, Verdict
 from services.scheduler.firing.notes import Notes
@@ -22,6 +23,8 @@ from services.scheduler.ports.ledger import Reason, Status
 Execution = execution_pb2.Execution
 CHECK_INTERVAL = timedelta(seconds=1)
 PATIENCE = timedelta(minutes=1)
+# For so long after its begin a late run makes those that are on time wait, instead of letting them be skipped.
+CATCHING_UP_US = 10_000_000
 DELETED = "the job was deleted before the run's turn came"
 
 
@@ -81,6 +84,7 @@ class Admission:
         self._followers = followers
         self._clock = clock
         self._slots = Slots()
+        self._began_us: dict[str, int] = {}
         self._waiters: dict[str, deque[Waiter]] = {}
 
     def submit(self, runs: Iterable[Run]) -> None:
@@ -91,6 +95,7 @@ class Admission:
         """Takes over what an earlier owner left: runs that were handed out, and runs that waited for their turn."""
         for run in running:
             self._slots.begin(run)
+            self._began_us[run.execution_id] = run.scheduled_us
             self._quotas.adopt(run.job.namespace)
         self._outbox.adopt(running)
         for run in waiting:
@@ -141,6 +146,8 @@ class Admission:
     def forget(self, shard: int) -> None:
         """Drops everything of a shard that is not owned any more."""
         granted = [run for run in self._slots.forget(shard) if not self._is_waiter(run)]
+        for run in granted:
+            self._began_us.pop(run.execution_id, None)
         for namespace, waiters in self._waiters.items():
             self._waiters[namespace] = deque(waiter for waiter in waiters if waiter.run.shard != shard)
         for run in granted:
@@ -184,6 +191,8 @@ class Admission:
         if shard is None:
             return False
         match run.concurrency:
+            case Concurrency.FORBID if run.is_late or self._is_catching_up(slot):
+                self._slots.wait(run)
             case Concurrency.FORBID:
                 self._explain(shard, run, Execution.SKIPPED, Execution.OVERLAP, _overlap(slot))
             case Concurrency.QUEUE:
@@ -226,6 +235,7 @@ class Admission:
         return False
 
     def _begin(self, run: Run) -> None:
+        self._began_us[run.execution_id] = microseconds(self._clock.now())
         shard = self._owned.get(run.shard, run.epoch)
         if shard is not None and run.cause is not Cause.REPLAY:
             self._followers.begin(shard, run)
@@ -237,9 +247,33 @@ class Admission:
             self._pass_on(run)
 
     def _pass_on(self, run: Run) -> None:
+        began_us = self._began_us.pop(run.execution_id, None)
         following = self._slots.end(run)
+        while following is not None and began_us is not None and self._would_overlap(following, run, began_us):
+            shard = self._owned.get(following.shard, following.epoch)
+            if shard is not None:
+                reason = f"run {run.execution_id} would have been under way at its time; this one was noticed late"
+                self._explain(shard, following, Execution.SKIPPED, Execution.OVERLAP, reason)
+            following = self._slots.end(following)
         if following is not None and self._enter(following):
             self._outbox.submit([following])
+
+    def _would_overlap(self, late: Run, run: Run, began_us: int) -> bool:
+        """Whether a run that waited because it, or the one before, was late would have met it on time, too."""
+        if late.concurrency is not Concurrency.FORBID:
+            return False
+        took_us = microseconds(self._clock.now()) - began_us
+        return took_us > late.scheduled_us - run.scheduled_us
+
+    def _is_catching_up(self, slot: Slot) -> bool:
+        """Whether late runs of the job are on their way, so that one that is on time meets them by accident."""
+        if slot.waiting:
+            return slot.waiting[-1].concurrency is Concurrency.FORBID
+        now_us = microseconds(self._clock.now())
+        return any(
+            run.is_late and now_us - self._began_us.get(run.execution_id, 0) < CATCHING_UP_US
+            for run in slot.running.values()
+        )
 
     def _explain(self, shard: OwnedShard, run: Run, status: Status, code: Reason, reason: str) -> None:
         metrics.NOT_RUN.labels(reason=Execution.Reason.Name(code).lower()).inc()

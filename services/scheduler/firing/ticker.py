@@ -21,6 +21,7 @@ LONGEST_NAP = timedelta(milliseconds=20)
 SHORTEST_NAP = timedelta(milliseconds=2)
 CHUNK = 256
 HORIZON_STEP_US = 50_000
+LATE_US = 500_000
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -96,7 +97,7 @@ class Ticker:
         identity = execution_id(entry.job.uid, entry.due_us)
         if identity in shard.recorded:
             shard.recorded.discard(identity)
-            self._admission.resume(shard, _run(shard, entry, identity, is_patient=False))
+            self._admission.resume(shard, _run(shard, entry, identity))
             self._advance(shard, entry, now_us, pause_us=0)
             return None
         is_late = now_us - entry.due_us > self._grace_us
@@ -105,7 +106,8 @@ class Ticker:
                 return None
             identity = execution_id(entry.job.uid, entry.due_us)
         missed = entry.job.missed
-        run = _run(shard, entry, identity, is_patient=is_late and missed.policy is MissedPolicy.EXECUTE_ALL)
+        is_patient = is_late and missed.policy is MissedPolicy.EXECUTE_ALL
+        run = _run(shard, entry, identity, is_patient=is_patient, is_late=now_us - entry.due_us > LATE_US)
         self._advance(shard, entry, now_us, pause_us=missed.interval // MICROSECOND)
         shard.unrecorded[identity] = run.scheduled_us
         metrics.FIRED.inc()
@@ -156,7 +158,7 @@ class Ticker:
         self._notes.add_stretch(shard, entry.job, stretch, execution_pb2.Execution.MISSED, reason)
 
 
-def _run(shard: OwnedShard, entry: Entry, identity: str, *, is_patient: bool) -> Run:
+def _run(shard: OwnedShard, entry: Entry, identity: str, *, is_patient: bool = False, is_late: bool = False) -> Run:
     job = entry.job
     return Run(
         execution_id=identity,
@@ -167,6 +169,7 @@ def _run(shard: OwnedShard, entry: Entry, identity: str, *, is_patient: bool) ->
         cause=Cause.SCHEDULE,
         concurrency=_one_by_one(job.concurrency) if is_patient else job.concurrency,
         is_patient=is_patient,
+        is_late=is_late,
         traceparent=firing_traceparent(identity, job.id, Cause.SCHEDULE),
     )
 
