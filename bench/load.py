@@ -40,7 +40,13 @@ async def create_jobs(mesh: BenchMesh, count: int, schedule: str, url: str) -> N
 
         async def create(number: int) -> None:
             webhook = target_pb2.WebhookTarget(url=url, body='{"run": "{{.ExecutionID}}"}')
-            job = job_pb2.Job(id=f"bench-{number}", name=f"bench {number}", schedule=schedule, webhook=webhook)
+            job = job_pb2.Job(
+                id=f"bench-{number}",
+                name=f"bench {number}",
+                schedule=schedule,
+                webhook=webhook,
+                concurrency=job_pb2.Job.ALLOW,  # what is too much shows as lateness, not as skipped runs
+            )
             request = job_service_pb2.CreateJobRequest(job=job)
             await _patiently(lambda: stub.CreateJob(request, metadata=[("x-api-key", mesh.key)]))
 
