@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from libs.faults import InvalidArgument, WrongState
 from services.scheduler.domain.identity import execution_id, microseconds
 from services.scheduler.domain.schedule.interval import IntervalSchedule
-from services.scheduler.runs.backfills import Backfill, Backfills, latest
+from services.scheduler.domain.schedule.sequence import last_of
+from services.scheduler.runs.backfills import Backfill, Backfills
 from services.scheduler.runs.triggers import Triggers
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
@@ -237,4 +238,4 @@ def test_the_latest_times_are_the_end_of_all_of_them(period: int, length: int, m
     while moment is not None and moment < limit:
         every.append(moment)
         moment = schedule.next_after(moment)
-    assert list(latest(schedule, floor=floor, limit=limit, most=most)) == every[-most:]
+    assert list(last_of(schedule, limit, floor=floor, most=most)) == every[-most:]

@@ -79,7 +79,7 @@ def firing_job(stored: stored_job_pb2.StoredJob, calendars: Mapping[str, DaySet]
         concurrency=CONCURRENCIES.get(job.concurrency, Concurrency.FORBID),
         max_queued_runs=job.max_queued_runs or MOST_QUEUED_RUNS,
         priority=job.priority or USUAL_PRIORITY,
-        missed=_missed_rules(job),
+        missed=missed_rules(job),
         is_at_most_once=job.delivery_guarantee == Job.AT_MOST_ONCE,
     )
 
@@ -108,16 +108,14 @@ def _hash(definition: bytes) -> bytes:
     return blake2b(definition, digest_size=DEFINITION_BYTES).digest()
 
 
-def _missed_rules(job: Job) -> MissedRules:
-    bounds, rules = (
-        job.catch_up,
-        MissedRules(policy=MISSED_POLICIES.get(job.missed_run_policy, MissedPolicy.EXECUTE_ONE)),
-    )
+def missed_rules(job: Job) -> MissedRules:
+    """How a job makes up for missed runs; what it leaves out takes its default."""
+    bounds, usual = job.catch_up, MissedRules()
     return MissedRules(
-        policy=rules.policy,
-        window=bounds.window.ToTimedelta() if bounds.HasField("window") else rules.window,
-        max_runs=bounds.max_runs if bounds.HasField("max_runs") else rules.max_runs,
-        interval=bounds.interval.ToTimedelta() if bounds.HasField("interval") else rules.interval,
+        policy=MISSED_POLICIES.get(job.missed_run_policy, usual.policy),
+        window=bounds.window.ToTimedelta() if bounds.HasField("window") else usual.window,
+        max_runs=bounds.max_runs if bounds.HasField("max_runs") else usual.max_runs,
+        interval=bounds.interval.ToTimedelta() if bounds.HasField("interval") else usual.interval,
     )
 
 

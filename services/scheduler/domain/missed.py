@@ -1,11 +1,10 @@
 """Which occurrences still run when the scheduler looks too late."""
 
-from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.scheduler.domain.occurrence import MissedPolicy, MissedRules
-from services.scheduler.domain.schedule.sequence import Schedule, last_before
+from services.scheduler.domain.schedule.sequence import Schedule, last_before, last_of
 
 MOST_COUNTED = 1_000
 MICROSECOND = timedelta(microseconds=1)
@@ -55,21 +54,11 @@ def stretch_between(schedule: Schedule, after: datetime, before: datetime) -> St
 
 def _first_kept(schedule: Schedule, start: datetime, cutoff: datetime, keep: int) -> datetime | None:
     """The first of the last `keep` occurrences from `start` on and before `cutoff`."""
-    last = last_before(schedule, cutoff, floor=start - MICROSECOND)
-    if last is None or keep == 1:
-        return last
-    span = timedelta(seconds=1)
-    while True:
-        begin = max(start - MICROSECOND, cutoff - span)
-        kept: deque[datetime] = deque(maxlen=keep)
-        count, moment = 0, schedule.next_after(begin)
-        while moment is not None and moment < cutoff:
-            kept.append(moment)
-            count += 1
-            moment = schedule.next_after(moment)
-        if count >= keep or begin < start:
-            return kept[0] if kept else None
-        span *= 2
+    floor = start - MICROSECOND
+    if keep == 1:
+        return last_before(schedule, cutoff, floor=floor)
+    kept = last_of(schedule, cutoff, floor=floor, most=keep)
+    return kept[0] if kept else None
 
 
 def _stretch(schedule: Schedule, first: datetime, before: datetime) -> Stretch:

@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
-from typing import TypeAlias
 
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import stored_job_pb2
@@ -18,12 +17,10 @@ from services.scheduler.domain.occurrence import Run
 from services.scheduler.firing.notes import held_from
 from services.scheduler.firing.owned import OwnedShard, marker_of
 from services.scheduler.ports.dependencies import DependantsBook, FollowUpStore
-from services.scheduler.ports.ledger import Ledger
+from services.scheduler.ports.ledger import Ledger, Reason, Status
 
 Execution = execution_pb2.Execution
 StoredFollowUp = stored_job_pb2.StoredFollowUp
-Status: TypeAlias = "execution_pb2.Execution.Status.ValueType"
-Reason: TypeAlias = "execution_pb2.Execution.Reason.ValueType"
 
 PAUSE = timedelta(milliseconds=10)
 PAUSE_AFTER_FAILURE = timedelta(milliseconds=500)

@@ -8,7 +8,7 @@ from chronos.scheduler.v1 import job_pb2, run_rules_pb2, stored_job_pb2, target_
 from libs.faults import InvalidArgument, Violation
 from libs.names import DEFAULT_NAMESPACE, is_id, slug
 from libs.rpc.validation import violations_of
-from services.scheduler.convert.firing import MANUAL, instant, job_schedule
+from services.scheduler.convert.firing import MANUAL, instant, job_schedule, missed_rules
 from services.scheduler.convert.schedule import spec_of
 from services.scheduler.domain import rules
 from services.scheduler.domain.occurrence import MOST_QUEUED_RUNS, USUAL_PRIORITY
@@ -25,9 +25,6 @@ MAX_INTERVAL = timedelta(minutes=1)
 MULTIPLIER = 2.0
 TIMEOUT = timedelta(seconds=30)
 DEPENDENCY_TIMEOUT = timedelta(hours=24)
-CATCH_UP_WINDOW = timedelta(days=366)
-MOST_CATCH_UP_RUNS = 100
-CATCH_UP_INTERVAL = timedelta(seconds=1)
 Job = job_pb2.Job
 TIME_FIELDS = (
     "schedule", "timezone", "dst_policy",
@@ -75,7 +72,7 @@ def _fill_rules(job: Job) -> None:
     if job.HasField("dependencies"):
         _fill_dependencies(job.dependencies)
     if job.HasField("catch_up"):
-        _fill_catch_up(job.catch_up)
+        _fill_catch_up(job)
 
 
 def _fill_dependencies(dependencies: run_rules_pb2.Dependencies) -> None:
@@ -84,13 +81,11 @@ def _fill_dependencies(dependencies: run_rules_pb2.Dependencies) -> None:
         dependencies.timeout.FromTimedelta(DEPENDENCY_TIMEOUT)
 
 
-def _fill_catch_up(bounds: run_rules_pb2.CatchUp) -> None:
-    if not bounds.HasField("window"):
-        bounds.window.FromTimedelta(CATCH_UP_WINDOW)
-    if not bounds.HasField("max_runs"):
-        bounds.max_runs = MOST_CATCH_UP_RUNS
-    if not bounds.HasField("interval"):
-        bounds.interval.FromTimedelta(CATCH_UP_INTERVAL)
+def _fill_catch_up(job: Job) -> None:
+    rules = missed_rules(job)
+    job.catch_up.window.FromTimedelta(rules.window)
+    job.catch_up.max_runs = rules.max_runs
+    job.catch_up.interval.FromTimedelta(rules.interval)
 
 
 def _fill_retries(policy: target_pb2.RetryPolicy) -> None:

@@ -1,16 +1,15 @@
 """Runs that make up for times of a schedule which have passed."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 
 from libs.clock import Clock
 from libs.faults import InvalidArgument, WrongState
-from services.scheduler.convert.firing import instant
+from services.scheduler.convert.firing import instant, missed_rules
 from services.scheduler.domain.identity import (
     MICROSECOND,
     execution_id,
@@ -18,9 +17,10 @@ from services.scheduler.domain.identity import (
     microseconds,
     repeated_execution_id,
 )
+from services.scheduler.domain.occurrence import MissedPolicy
 from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.domain.schedule.job_schedule import JobSchedule
-from services.scheduler.domain.schedule.sequence import Schedule
+from services.scheduler.domain.schedule.sequence import Schedule, last_of
 from services.scheduler.ports.jobs import Schedules
 from services.scheduler.ports.ledger import Ledger
 from services.scheduler.runs.triggers import Triggers, new_trigger, pending_execution
@@ -28,8 +28,6 @@ from services.scheduler.runs.triggers import Triggers, new_trigger, pending_exec
 MOST_RUNS = 1000
 MOST_GENERATIONS = 32
 MOST_LOOKED_UP = 500
-MOST_CAUGHT_UP = 100
-CATCH_UP_WINDOW = timedelta(days=366)
 Job = job_pb2.Job
 Execution = execution_pb2.Execution
 
@@ -95,17 +93,15 @@ class Backfills:
         Repeating it adds nothing. Raises Unavailable, and WrongState when the schedule cannot be read any more.
         """
         job, until = stored.job, instant(stored.effective_at)
-        if job.missed_run_policy == Job.IGNORE or not stored.HasField("disabled_at"):
+        rules = missed_rules(job)
+        if rules.policy is MissedPolicy.IGNORE or not stored.HasField("disabled_at"):
             return Backfill()
         schedule = await self._schedule_of(stored)
         if schedule is None:
             return Backfill()
-        window = job.catch_up.window.ToTimedelta() if job.catch_up.HasField("window") else CATCH_UP_WINDOW
-        most = 1
-        if job.missed_run_policy == Job.EXECUTE_ALL:
-            most = job.catch_up.max_runs if job.catch_up.HasField("max_runs") else MOST_CAUGHT_UP
-        floor = max(instant(stored.disabled_at), until - window) - MICROSECOND
-        times = latest(schedule, floor=floor, limit=until + MICROSECOND, most=most)
+        most = rules.max_runs if rules.policy is MissedPolicy.EXECUTE_ALL else 1
+        floor = max(instant(stored.disabled_at), until - rules.window) - MICROSECOND
+        times = last_of(schedule, until + MICROSECOND, floor=floor, most=most)
         wish = _Wish(stored=stored, concurrency=_usual_concurrency(job), actor=actor)
         return await self._make_up(wish, times, validate_only=False)
 
@@ -210,21 +206,6 @@ def _times(schedule: Schedule, start: datetime, end: datetime) -> list[datetime]
         times.append(moment)
         moment = schedule.next_after(moment)
     return times
-
-
-def latest(schedule: Schedule, *, floor: datetime, limit: datetime, most: int) -> Sequence[datetime]:
-    """The last `most` occurrences after `floor` and before `limit`, oldest first; looks back twice as far each time."""
-    span = timedelta(minutes=1)
-    while True:
-        begin = max(limit - span, floor)
-        times: deque[datetime] = deque(maxlen=most)
-        moment = schedule.next_after(begin)
-        while moment is not None and moment < limit:
-            times.append(moment)
-            moment = schedule.next_after(moment)
-        if len(times) == most or begin == floor:
-            return list(times)
-        span *= 2
 
 
 def _text(moment: datetime) -> str:

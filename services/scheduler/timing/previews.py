@@ -9,7 +9,7 @@ from chronos.scheduler.v1 import job_pb2, schedule_service_pb2
 from libs.clock import Clock
 from libs.faults import NotFound
 from libs.names import DEFAULT_NAMESPACE
-from services.scheduler.convert.firing import MANUAL, instant, job_schedule
+from services.scheduler.convert.firing import MANUAL, calendars_of, instant, job_schedule
 from services.scheduler.convert.schedule import spec_of_question
 from services.scheduler.domain.schedule.describe import describe
 from services.scheduler.domain.schedule.errors import ScheduleError
@@ -59,8 +59,7 @@ class Previews:
         found = await self._find(namespace or DEFAULT_NAMESPACE, job_id)
         job = found.stored.job
         wanted = count or DEFAULT_LISTED
-        names = (*job.calendars.include, *job.calendars.exclude)
-        calendars = await self._calendars.day_sets(job.namespace, names)
+        calendars = await self._calendars.day_sets(job.namespace, calendars_of(job))
         after = self._clock.now() if after is None else after
         if not job.enabled:
             return [], "the job is disabled; enable it to let it run"

@@ -1,6 +1,8 @@
 """What every schedule can do."""
 
 from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 
@@ -51,6 +53,21 @@ def last_before(schedule: Schedule, limit: datetime, *, floor: datetime) -> date
             low = middle
         else:
             low, high = found, middle
+
+
+def last_of(schedule: Schedule, limit: datetime, *, floor: datetime, most: int) -> Sequence[datetime]:
+    """The last `most` occurrences before `limit` and after `floor`, oldest first; looks back twice as far each time."""
+    span = timedelta(minutes=1)
+    while True:
+        begin = max(limit - span, floor)
+        found: deque[datetime] = deque(maxlen=most)
+        moment = schedule.next_after(begin)
+        while moment is not None and moment < limit:
+            found.append(moment)
+            moment = schedule.next_after(moment)
+        if len(found) == most or begin <= floor:
+            return list(found)
+        span *= 2
 
 
 def _has_between(schedule: Schedule, after: datetime, limit: datetime) -> bool:
