@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n chronos/cluster/v1/cluster.proto\x12\x12\x63hronos.cluster.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"~\n\x0b\x43lusterMeta\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x13\n\x0bshard_count\x18\x02 \x01(\x05\x12\x16\n\x0e\x66ormat_version\x18\x03 \x01(\x05\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa7\x01\n\x06Member\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07replica\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x17\n\x0fmetrics_address\x18\x05 \x01(\t\x12.\n\nstarted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x07 \x01(\t\"/\n\nShardOwner\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0f\n\x07replica\x18\x02 \x01(\t\"5\n\tWatermark\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n chronos/cluster/v1/cluster.proto\x12\x12\x63hronos.cluster.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"~\n\x0b\x43lusterMeta\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x13\n\x0bshard_count\x18\x02 \x01(\x05\x12\x16\n\x0e\x66ormat_version\x18\x03 \x01(\x05\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa7\x01\n\x06Member\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07replica\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x17\n\x0fmetrics_address\x18\x05 \x01(\t\x12.\n\nstarted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x07 \x01(\t\"/\n\nShardOwner\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0f\n\x07replica\x18\x02 \x01(\t\"5\n\tWatermark\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xac\x02\n\x07\x46inding\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .chronos.cluster.v1.Finding.Kind\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0b\n\x03\x66ix\x18\x05 \x01(\t\x12\x0f\n\x07replica\x18\x06 \x01(\t\"\x85\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0b\n\x07OVERDUE\x10\x01\x12\x0f\n\x0bUNDELIVERED\x10\x02\x12\t\n\x05STUCK\x10\x03\x12\x0c\n\x08IN_DOUBT\x10\x04\x12\n\n\x06UNHELD\x10\x05\x12\n\n\x06\x42\x45HIND\x10\x06\x12\x0b\n\x07\x42\x41\x43KLOG\x10\x07\x12\x0b\n\x07UNOWNED\x10\x08\"9\n\x08\x46indings\x12-\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x1b.chronos.cluster.v1.Findingb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,4 +40,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHARDOWNER']._serialized_end=434
   _globals['_WATERMARK']._serialized_start=436
   _globals['_WATERMARK']._serialized_end=489
+  _globals['_FINDING']._serialized_start=492
+  _globals['_FINDING']._serialized_end=792
+  _globals['_FINDING_KIND']._serialized_start=659
+  _globals['_FINDING_KIND']._serialized_end=792
+  _globals['_FINDINGS']._serialized_start=794
+  _globals['_FINDINGS']._serialized_end=851
 # @@protoc_insertion_point(module_scope)

@@ -3,9 +3,12 @@
 isort:skip_file
 What the cluster keeps in etcd about itself."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -152,3 +155,122 @@ class Watermark(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Watermark: _TypeAlias = Watermark  # noqa: Y015
+
+@_typing.final
+class Finding(_message.Message):
+    """Something that should not be so and does not pass by itself at once: what a replica found when it looked over what
+    it answers for.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Finding._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: Finding._Kind.ValueType  # 0
+        """Not given."""
+        OVERDUE: Finding._Kind.ValueType  # 1
+        """A job is due and was not fired."""
+        UNDELIVERED: Finding._Kind.ValueType  # 2
+        """Runs wait, and no dispatcher takes work."""
+        STUCK: Finding._Kind.ValueType  # 3
+        """A run was handed out and has not ended for longer than its policy allows."""
+        IN_DOUBT: Finding._Kind.ValueType  # 4
+        """A run was handed out, and nobody has said since whether it is still there."""
+        UNHELD: Finding._Kind.ValueType  # 5
+        """The ledger has a run under way that nobody holds."""
+        BEHIND: Finding._Kind.ValueType  # 6
+        """The watermark of a shard stands still."""
+        BACKLOG: Finding._Kind.ValueType  # 7
+        """What is to be written to history or to etcd piles up."""
+        UNOWNED: Finding._Kind.ValueType  # 8
+        """A shard is not fired by the replica that should own it."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What kind of rule is broken."""
+
+    KIND_UNSPECIFIED: Finding.Kind.ValueType  # 0
+    """Not given."""
+    OVERDUE: Finding.Kind.ValueType  # 1
+    """A job is due and was not fired."""
+    UNDELIVERED: Finding.Kind.ValueType  # 2
+    """Runs wait, and no dispatcher takes work."""
+    STUCK: Finding.Kind.ValueType  # 3
+    """A run was handed out and has not ended for longer than its policy allows."""
+    IN_DOUBT: Finding.Kind.ValueType  # 4
+    """A run was handed out, and nobody has said since whether it is still there."""
+    UNHELD: Finding.Kind.ValueType  # 5
+    """The ledger has a run under way that nobody holds."""
+    BEHIND: Finding.Kind.ValueType  # 6
+    """The watermark of a shard stands still."""
+    BACKLOG: Finding.Kind.ValueType  # 7
+    """What is to be written to history or to etcd piles up."""
+    UNOWNED: Finding.Kind.ValueType  # 8
+    """A shard is not fired by the replica that should own it."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    FIX_FIELD_NUMBER: _builtins.int
+    REPLICA_FIELD_NUMBER: _builtins.int
+    kind: Global___Finding.Kind.ValueType
+    """What kind of rule is broken."""
+    subject: _builtins.str
+    """What it is about: `shard 7`, `job default/report`, `execution 0197…`."""
+    message: _builtins.str
+    """What is wrong, in one sentence."""
+    fix: _builtins.str
+    """What to do about it, or what the replica does itself."""
+    replica: _builtins.str
+    """Replica that found it."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when, as far as the replica has seen."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___Finding.Kind.ValueType = ...,
+        subject: _builtins.str = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        message: _builtins.str = ...,
+        fix: _builtins.str = ...,
+        replica: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fix", b"fix", "kind", b"kind", "message", b"message", "replica", b"replica", "since", b"since", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Finding: _TypeAlias = Finding  # noqa: Y015
+
+@_typing.final
+class Findings(_message.Message):
+    """What one replica finds wrong at present. Stored at `/chronos/v1/findings/{instance}` under its lease; there is no
+    key when all is well.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """At most 100, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Findings: _TypeAlias = Findings  # noqa: Y015

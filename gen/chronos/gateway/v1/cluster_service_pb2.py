@@ -28,7 +28,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(chronos/gateway/v1/cluster_service.proto\x12\x12\x63hronos.gateway.v1\x1a chronos/cluster/v1/cluster.proto\x1a chronos/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x19\n\x17GetClusterStatusRequest\"\x83\x02\n\rClusterStatus\x12-\n\x04meta\x18\x01 \x01(\x0b\x32\x1f.chronos.cluster.v1.ClusterMeta\x12+\n\x07members\x18\x02 \x03(\x0b\x32\x1a.chronos.cluster.v1.Member\x12/\n\x06shards\x18\x03 \x03(\x0b\x32\x1f.chronos.gateway.v1.ShardStatus\x12,\n\x04\x65tcd\x18\x04 \x03(\x0b\x32\x1e.chronos.gateway.v1.EtcdStatus\x12\x12\n\nis_healthy\x18\x05 \x01(\x08\x12\x10\n\x08problems\x18\x06 \x03(\t\x12\x11\n\tjob_count\x18\x07 \x01(\x05\"i\n\x0bShardStatus\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\r\n\x05owner\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12-\n\twatermark\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"|\n\nEtcdStatus\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x12\n\nis_healthy\x18\x02 \x01(\x08\x12\x11\n\tis_leader\x18\x03 \x01(\x08\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x15\n\rdb_size_bytes\x18\x05 \x01(\x03\x12\r\n\x05\x65rror\x18\x06 \x01(\t2\xaa\x01\n\x0e\x43lusterService\x12\x97\x01\n\x10GetClusterStatus\x12+.chronos.gateway.v1.GetClusterStatusRequest\x1a!.chronos.gateway.v1.ClusterStatus\"3\xca\xf3\x18\x11\n\radmin:cluster\x10\x01\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/cluster/statusb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(chronos/gateway/v1/cluster_service.proto\x12\x12\x63hronos.gateway.v1\x1a chronos/cluster/v1/cluster.proto\x1a chronos/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x19\n\x17GetClusterStatusRequest\"\xb2\x02\n\rClusterStatus\x12-\n\x04meta\x18\x01 \x01(\x0b\x32\x1f.chronos.cluster.v1.ClusterMeta\x12+\n\x07members\x18\x02 \x03(\x0b\x32\x1a.chronos.cluster.v1.Member\x12/\n\x06shards\x18\x03 \x03(\x0b\x32\x1f.chronos.gateway.v1.ShardStatus\x12,\n\x04\x65tcd\x18\x04 \x03(\x0b\x32\x1e.chronos.gateway.v1.EtcdStatus\x12\x12\n\nis_healthy\x18\x05 \x01(\x08\x12\x10\n\x08problems\x18\x06 \x03(\t\x12\x11\n\tjob_count\x18\x07 \x01(\x05\x12-\n\x08\x66indings\x18\x08 \x03(\x0b\x32\x1b.chronos.cluster.v1.Finding\"i\n\x0bShardStatus\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\r\n\x05owner\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12-\n\twatermark\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"|\n\nEtcdStatus\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x12\n\nis_healthy\x18\x02 \x01(\x08\x12\x11\n\tis_leader\x18\x03 \x01(\x08\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x15\n\rdb_size_bytes\x18\x05 \x01(\x03\x12\r\n\x05\x65rror\x18\x06 \x01(\t2\xaa\x01\n\x0e\x43lusterService\x12\x97\x01\n\x10GetClusterStatus\x12+.chronos.gateway.v1.GetClusterStatusRequest\x1a!.chronos.gateway.v1.ClusterStatus\"3\xca\xf3\x18\x11\n\radmin:cluster\x10\x01\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/cluster/statusb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,11 +40,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCLUSTERSTATUSREQUEST']._serialized_start=195
   _globals['_GETCLUSTERSTATUSREQUEST']._serialized_end=220
   _globals['_CLUSTERSTATUS']._serialized_start=223
-  _globals['_CLUSTERSTATUS']._serialized_end=482
-  _globals['_SHARDSTATUS']._serialized_start=484
-  _globals['_SHARDSTATUS']._serialized_end=589
-  _globals['_ETCDSTATUS']._serialized_start=591
-  _globals['_ETCDSTATUS']._serialized_end=715
-  _globals['_CLUSTERSERVICE']._serialized_start=718
-  _globals['_CLUSTERSERVICE']._serialized_end=888
+  _globals['_CLUSTERSTATUS']._serialized_end=529
+  _globals['_SHARDSTATUS']._serialized_start=531
+  _globals['_SHARDSTATUS']._serialized_end=636
+  _globals['_ETCDSTATUS']._serialized_start=638
+  _globals['_ETCDSTATUS']._serialized_end=762
+  _globals['_CLUSTERSERVICE']._serialized_start=765
+  _globals['_CLUSTERSERVICE']._serialized_end=935
 # @@protoc_insertion_point(module_scope)

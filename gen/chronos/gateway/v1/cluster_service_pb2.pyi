@@ -50,6 +50,7 @@ class ClusterStatus(_message.Message):
     IS_HEALTHY_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     JOB_COUNT_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
     is_healthy: _builtins.bool
     """True when every shard has an owner, each service has a member and etcd has a leader."""
     job_count: _builtins.int
@@ -74,6 +75,10 @@ class ClusterStatus(_message.Message):
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What is wrong, a sentence each. Empty when all is well."""
 
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[_cluster_pb2.Finding]:
+        """What replicas find wrong with what they answer for, the oldest first. Does not count for `is_healthy`."""
+
     def __init__(
         self,
         *,
@@ -84,10 +89,11 @@ class ClusterStatus(_message.Message):
         is_healthy: _builtins.bool = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
         job_count: _builtins.int = ...,
+        findings: _abc.Iterable[_cluster_pb2.Finding] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etcd", b"etcd", "is_healthy", b"is_healthy", "job_count", b"job_count", "members", b"members", "meta", b"meta", "problems", b"problems", "shards", b"shards"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etcd", b"etcd", "findings", b"findings", "is_healthy", b"is_healthy", "job_count", b"job_count", "members", b"members", "meta", b"meta", "problems", b"problems", "shards", b"shards"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -194,7 +194,7 @@ Global___SealShardRequest: _TypeAlias = SealShardRequest  # noqa: Y015
 
 @_typing.final
 class SealShardResponse(_message.Message):
-    """What SealShard answers."""
+    """A part of what SealShard answers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

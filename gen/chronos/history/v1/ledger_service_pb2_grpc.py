@@ -40,7 +40,7 @@ class LedgerServiceStub:
                 request_serializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.RecordRequest.SerializeToString,
                 response_deserializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.RecordResponse.FromString,
                 _registered_method=True)
-        self.SealShard = channel.unary_unary(
+        self.SealShard = channel.unary_stream(
                 '/chronos.history.v1.LedgerService/SealShard',
                 request_serializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.SealShardRequest.SerializeToString,
                 response_deserializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.SealShardResponse.FromString,
@@ -65,8 +65,9 @@ class LedgerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SealShard(self, request, context):
-        """Begins an epoch of a shard: from then on, starts of older epochs are refused. Answers with what the new owner
-        must know. FAILED_PRECONDITION when a newer epoch is sealed already. Idempotent.
+        """Begins an epoch of a shard: from then on, starts of older epochs are refused. Then answers with what the new owner
+        must know, in parts of bounded size; it is complete when the stream has ended with OK. FAILED_PRECONDITION when a
+        newer epoch is sealed already. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +88,7 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     request_deserializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.RecordRequest.FromString,
                     response_serializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.RecordResponse.SerializeToString,
             ),
-            'SealShard': grpc.unary_unary_rpc_method_handler(
+            'SealShard': grpc.unary_stream_rpc_method_handler(
                     servicer.SealShard,
                     request_deserializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.SealShardRequest.FromString,
                     response_serializer=chronos_dot_history_dot_v1_dot_ledger__service__pb2.SealShardResponse.SerializeToString,
@@ -147,7 +148,7 @@ class LedgerService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
+        return grpc.experimental.unary_stream(
             request,
             target,
             '/chronos.history.v1.LedgerService/SealShard',

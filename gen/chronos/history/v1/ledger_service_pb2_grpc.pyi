@@ -37,9 +37,10 @@ class LedgerServiceStub:
     """Takes batches of records and acknowledges each batch once it is durable, in the order of arrival.
     Recording the same thing again changes nothing.
     """
-    SealShard: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.SealShardRequest, _ledger_service_pb2.SealShardResponse]
-    """Begins an epoch of a shard: from then on, starts of older epochs are refused. Answers with what the new owner
-    must know. FAILED_PRECONDITION when a newer epoch is sealed already. Idempotent.
+    SealShard: _grpc.UnaryStreamMultiCallable[_ledger_service_pb2.SealShardRequest, _ledger_service_pb2.SealShardResponse]
+    """Begins an epoch of a shard: from then on, starts of older epochs are refused. Then answers with what the new owner
+    must know, in parts of bounded size; it is complete when the stream has ended with OK. FAILED_PRECONDITION when a
+    newer epoch is sealed already. Idempotent.
     """
     FindExecutions: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.FindExecutionsRequest, _ledger_service_pb2.FindExecutionsResponse]
     """Looks up executions of a job, with attempts and with how they were delivered."""
@@ -53,9 +54,10 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Takes batches of records and acknowledges each batch once it is durable, in the order of arrival.
     Recording the same thing again changes nothing.
     """
-    SealShard: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.SealShardRequest, _ledger_service_pb2.SealShardResponse]  # type: ignore[assignment]
-    """Begins an epoch of a shard: from then on, starts of older epochs are refused. Answers with what the new owner
-    must know. FAILED_PRECONDITION when a newer epoch is sealed already. Idempotent.
+    SealShard: _aio.UnaryStreamMultiCallable[_ledger_service_pb2.SealShardRequest, _ledger_service_pb2.SealShardResponse]  # type: ignore[assignment]
+    """Begins an epoch of a shard: from then on, starts of older epochs are refused. Then answers with what the new owner
+    must know, in parts of bounded size; it is complete when the stream has ended with OK. FAILED_PRECONDITION when a
+    newer epoch is sealed already. Idempotent.
     """
     FindExecutions: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.FindExecutionsRequest, _ledger_service_pb2.FindExecutionsResponse]  # type: ignore[assignment]
     """Looks up executions of a job, with attempts and with how they were delivered."""
@@ -78,9 +80,10 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _ledger_service_pb2.SealShardRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_ledger_service_pb2.SealShardResponse, _abc.Awaitable[_ledger_service_pb2.SealShardResponse]]:
-        """Begins an epoch of a shard: from then on, starts of older epochs are refused. Answers with what the new owner
-        must know. FAILED_PRECONDITION when a newer epoch is sealed already. Idempotent.
+    ) -> _typing.Union[_abc.Iterator[_ledger_service_pb2.SealShardResponse], _abc.AsyncIterator[_ledger_service_pb2.SealShardResponse]]:
+        """Begins an epoch of a shard: from then on, starts of older epochs are refused. Then answers with what the new owner
+        must know, in parts of bounded size; it is complete when the stream has ended with OK. FAILED_PRECONDITION when a
+        newer epoch is sealed already. Idempotent.
         """
 
     @_abc_1.abstractmethod

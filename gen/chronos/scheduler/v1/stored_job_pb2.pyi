@@ -221,12 +221,15 @@ class StoredFollowUp(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     JOB_ID_FIELD_NUMBER: _builtins.int
     SCHEDULED_TIME_FIELD_NUMBER: _builtins.int
+    JOB_UID_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """The run."""
     namespace: _builtins.str
     """Namespace of its job."""
     job_id: _builtins.str
     """Id of its job."""
+    job_uid: _builtins.str
+    """Uid of its job; empty in those of older versions."""
     @_builtins.property
     def scheduled_time(self) -> _timestamp_pb2.Timestamp:
         """When it was due."""
@@ -238,10 +241,11 @@ class StoredFollowUp(_message.Message):
         namespace: _builtins.str = ...,
         job_id: _builtins.str = ...,
         scheduled_time: _timestamp_pb2.Timestamp | None = ...,
+        job_uid: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scheduled_time", b"scheduled_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "job_id", b"job_id", "namespace", b"namespace", "scheduled_time", b"scheduled_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "job_id", b"job_id", "job_uid", b"job_uid", "namespace", b"namespace", "scheduled_time", b"scheduled_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -368,3 +372,35 @@ class StoredRound(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StoredRound: _TypeAlias = StoredRound  # noqa: Y015
+
+@_typing.final
+class StoredTombstone(_message.Message):
+    """What a deleted job was, kept at `/chronos/v1/tombstones/{shard}/{namespace}/{job}/{uid}` until the watermark of the shard
+    has passed its end: what was due before must still run.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_AT_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deleted_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was deleted; an occurrence at that very moment still counts."""
+
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredJob]:
+        """The versions in force during its last hour, at most 20, the oldest first; the last one is what was deleted."""
+
+    def __init__(
+        self,
+        *,
+        deleted_at: _timestamp_pb2.Timestamp | None = ...,
+        versions: _abc.Iterable[Global___StoredJob] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deleted_at", b"deleted_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_at", b"deleted_at", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredTombstone: _TypeAlias = StoredTombstone  # noqa: Y015
