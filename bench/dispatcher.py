@@ -65,8 +65,8 @@ class AckingLedger(ledger_grpc.LedgerServiceServicer):
                     self.end_lateness.append((execution.completed_at.ToNanoseconds() - due) / 1e9)
             yield ledger_pb2.RecordResponse(batch=request.batch)
 
-    async def SealShard(self, request: Any, context: Any) -> ledger_pb2.SealShardResponse:
-        return ledger_pb2.SealShardResponse()
+    async def SealShard(self, request: Any, context: Any) -> AsyncIterator[ledger_pb2.SealShardResponse]:
+        yield ledger_pb2.SealShardResponse()
 
     async def FindExecutions(self, request: Any, context: Any) -> ledger_pb2.FindExecutionsResponse:
         return ledger_pb2.FindExecutionsResponse()

@@ -1,7 +1,7 @@
 """How many records a second history takes through its stream; client and server are processes of their own.
 
 `python -m bench.ledger [--records N] [--streams N] [--batch N] [--sync full|normal] [--jobs N]
-[--two-records] [--claims]`
+[--two-records] [--claims] [--postgres]`
 """
 
 import argparse
@@ -22,12 +22,14 @@ import uvloop
 from chronos.history.v1 import ledger_service_pb2
 from chronos.history.v1.execution_pb2 import Execution, Request
 from chronos.history.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from pydantic import SecretStr
 
 from libs.clock import SystemClock
 from libs.rpc.channel import open_channel
 from services.history.app import open_store
 from services.history.settings import HistorySettings
 from tests.component.history.serving import MESH_TOKEN, serving
+from tests.postgres_server import start_postgres
 
 if TYPE_CHECKING:
     from chronos.history.v1.ledger_service_pb2_grpc import LedgerServiceAsyncStub
@@ -46,13 +48,17 @@ def main() -> None:
     parser.add_argument("--sync", default="full")
     parser.add_argument("--two-records", action="store_true", help="a start and an end for each execution")
     parser.add_argument("--claims", action="store_true", help="with --two-records: each start is a claim")
+    parser.add_argument("--postgres", action="store_true", help="into a PostgreSQL server of its own, with fsync")
+    parser.add_argument("--url", default="", help=argparse.SUPPRESS)
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        uvloop.run(serve(arguments.serve, arguments.sync))
+        uvloop.run(serve(arguments.serve, arguments.sync, arguments.url))
         return
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", __spec__.name, "--serve", folder, "--sync", arguments.sync]
+        if arguments.postgres:
+            command += ["--url", start_postgres({}).create_database()]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             try:
@@ -61,8 +67,8 @@ def main() -> None:
                 server.kill()
 
 
-async def serve(folder: Path, sync: str) -> None:
-    settings = HistorySettings(data_dir=folder, sync=sync)  # type: ignore[arg-type]
+async def serve(folder: Path, sync: str, url: str) -> None:
+    settings = HistorySettings(data_dir=folder, sync=sync, ledger_url=SecretStr(url))  # type: ignore[arg-type]
     async with open_store(settings, SystemClock()) as (ledger, archive), serving(ledger, archive) as served:
         print(served.address, flush=True)
         await asyncio.Event().wait()

@@ -1,17 +1,20 @@
 """Wires history."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from chronos.history.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from chronos.history.v1.ledger_service_pb2_grpc import add_LedgerServiceServicer_to_server
 
 from libs.clock import Clock, SystemClock
-from libs.mesh import Node, open_node
+from libs.mesh import Node, OpenNode, open_node
 from libs.process import App
 from libs.rpc.server import RpcServer, Service
 from services.history import metrics
+from services.history.adapters.postgres.errors import LedgerRefusedError
+from services.history.adapters.postgres.ledger import open_postgres
+from services.history.adapters.postgres.session import Target
 from services.history.adapters.sqlite.archive import SqliteArchive
 from services.history.adapters.sqlite.errors import LedgerFileError
 from services.history.adapters.sqlite.ledger import SqliteLedger
@@ -28,6 +31,8 @@ from services.history.write_health import WriteHealth
 EXECUTION_SERVICE = "chronos.history.v1.ExecutionService"
 LEDGER_SERVICE = "chronos.history.v1.LedgerService"
 FILE = "ledger.sqlite3"
+OpenStore = Callable[[HistorySettings, Clock], AbstractAsyncContextManager[tuple[Ledger, Archive]]]
+"""How both sides of the ledger are opened; see `open_store`. The simulation brings its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +46,12 @@ class History:
 
 
 @asynccontextmanager
-async def open_app(settings: HistorySettings) -> AsyncIterator[App]:
-    """History, ready to start. Exits the process with a sentence when the ledger's file cannot be used."""
-    async with open_store(settings, SystemClock()) as (ledger, archive), open_node("history", settings) as node:
+async def open_app(
+    settings: HistorySettings, enter: OpenNode = open_node, keep: "OpenStore | None" = None
+) -> AsyncIterator[App]:
+    """History, ready to start. Exits the process with a sentence when the ledger's file or database cannot be used."""
+    keep = keep or open_store
+    async with keep(settings, SystemClock()) as (ledger, archive), enter("history", settings) as node:
         history = wire(settings, ledger, archive, node.clock)
         server = node.server(history.services)
 
@@ -82,21 +90,28 @@ def wire(settings: HistorySettings, ledger: Ledger, archive: Archive, clock: Clo
 
 
 @asynccontextmanager
-async def open_store(settings: HistorySettings, clock: Clock) -> AsyncIterator[tuple[SqliteLedger, SqliteArchive]]:
-    """Both sides of the ledger. What is queued when it closes is written."""
-    path = settings.data_dir / FILE
+async def open_store(settings: HistorySettings, clock: Clock) -> AsyncIterator[tuple[Ledger, Archive]]:
+    """Both sides of the ledger, in PostgreSQL or in a file. What is queued when it closes is written."""
+    url = settings.ledger_url.get_secret_value()
     try:
-        ledger = SqliteLedger(
-            path,
-            clock=clock,
-            observer=metrics.CommitMetrics(),
-            sync=settings.sync,
-            busy_timeout=settings.busy_timeout,
-            max_commit_records=settings.max_commit_records,
-            check_up_to_bytes=settings.check_up_to_bytes,
-        )
-    except LedgerFileError as error:
+        async with _postgres(url, settings, clock) if url else _sqlite(settings, clock) as store:
+            yield store
+    except (LedgerFileError, LedgerRefusedError) as error:
         raise SystemExit(f"history cannot start: {error}") from error
+
+
+@asynccontextmanager
+async def _sqlite(settings: HistorySettings, clock: Clock) -> AsyncIterator[tuple[Ledger, Archive]]:
+    path = settings.data_dir / FILE
+    ledger = SqliteLedger(
+        path,
+        clock=clock,
+        observer=metrics.CommitMetrics(),
+        sync=settings.sync,
+        busy_timeout=settings.busy_timeout,
+        max_commit_records=settings.max_commit_records,
+        check_up_to_bytes=settings.check_up_to_bytes,
+    )
     try:
         archive = SqliteArchive(path, threads=settings.reader_threads, busy_timeout=settings.busy_timeout)
         metrics.LEDGER_BYTES.set_function(lambda: path.stat().st_size)
@@ -106,6 +121,18 @@ async def open_store(settings: HistorySettings, clock: Clock) -> AsyncIterator[t
             await archive.close()
     finally:
         await ledger.close()
+
+
+@asynccontextmanager
+async def _postgres(url: str, settings: HistorySettings, clock: Clock) -> AsyncIterator[tuple[Ledger, Archive]]:
+    async with open_postgres(
+        Target(url=url, timeout=settings.ledger_timeout),
+        clock=clock,
+        observer=metrics.CommitMetrics(),
+        max_commit_records=settings.max_commit_records,
+        connections=settings.ledger_connections,
+    ) as store:
+        yield store
 
 
 async def _drain(node: Node, server: RpcServer, settings: HistorySettings) -> None:

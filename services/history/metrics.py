@@ -45,6 +45,6 @@ class CommitMetrics:
     """Observes commits; from any thread."""
 
     def committed(self, records: int, seconds: float) -> None:
-        """See adapters.sqlite.writer.CommitObserver."""
+        """See adapters.observer.CommitObserver."""
         _COMMIT_RECORDS.observe(records)
         _COMMIT_SECONDS.observe(seconds)

@@ -91,7 +91,11 @@ class Ledger(Protocol):
         """
 
     async def expire(self, before_us: int, limit: int) -> int:
-        """Deletes up to `limit` finished executions scheduled before a moment; gives how many, 0 when none is left."""
+        """Deletes up to `limit` finished executions scheduled before a moment; gives how many, 0 when none is left.
+
+        A store that keeps whole days apart may delete such a day at once, whatever the limit, and may keep what was due
+        on the day of the moment itself until that day is over.
+        """
 
     async def sweep(self, before_us: int, limit: int) -> int:
         """Deletes up to `limit` definitions that no execution refers to any more; gives how many, 0 when none is left.

@@ -14,6 +14,7 @@ from libs.names import DEFAULT_NAMESPACE
 from services.history.convert import definition_from, detailed_execution_from, execution_from, uuid_text
 from services.history.convert_queries import listing_from, position_from, resume_token, search_from, us_from
 from services.history.convert_records import Limits, batch_from
+from services.history.convert_seals import seal_parts
 from services.history.domain.moments import to_us
 from services.history.executions import Executions
 from services.history.feed import Feed, Scope
@@ -84,13 +85,11 @@ class LedgerServicer(LedgerServiceServicer):
 
     async def SealShard(
         self, request: ledger_service_pb2.SealShardRequest, context: Context
-    ) -> ledger_service_pb2.SealShardResponse:
+    ) -> AsyncIterator[ledger_service_pb2.SealShardResponse]:
         """See the proto."""
         seal = await self._recording.seal(request.shard, request.epoch, us_from(request.watermark))
-        return ledger_service_pb2.SealShardResponse(
-            unfinished=[execution_from(record) for record in seal.unfinished],
-            recorded_execution_ids=[uuid_text(recorded) for recorded in seal.recorded_ids],
-        )
+        for part in seal_parts(seal):
+            yield part
 
     async def FindExecutions(
         self, request: ledger_service_pb2.FindExecutionsRequest, context: Context

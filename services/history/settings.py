@@ -3,8 +3,9 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 
 from libs.settings import ServiceSettings
 
@@ -14,8 +15,15 @@ class HistorySettings(ServiceSettings):
 
     data_dir: Path = Path("data/history")
     """Directory of the ledger's file, `ledger.sqlite3`; made when absent. Replicas on one machine share it."""
+    ledger_url: SecretStr = SecretStr("")
+    """`postgresql://user:password@host:port/database` keeps the ledger in PostgreSQL. Empty means the file."""
+    ledger_timeout: timedelta = Field(default=timedelta(seconds=5), ge=timedelta(seconds=3), le=timedelta(minutes=5))
+    """Longest time that PostgreSQL may take for one statement."""
+    ledger_connections: int = Field(default=4, ge=1, le=100)
+    """Most connections to PostgreSQL for queries; one more writes."""
     sync: Literal["full", "normal"] = "full"
-    """`full` waits for the disk at each commit. `normal` may lose the last moments in a power cut, not in a crash."""
+    """`full` waits for the disk at each commit, as PostgreSQL always does. `normal` may lose the last moments in a
+    power cut, not in a crash."""
     retention: timedelta = Field(default=timedelta(days=30), ge=timedelta(0))
     """Age, by scheduled time, at which finished executions are deleted. 0 keeps them."""
     retention_interval: timedelta = Field(default=timedelta(minutes=1), ge=timedelta(milliseconds=100))
@@ -38,3 +46,15 @@ class HistorySettings(ServiceSettings):
     """Longest silence on a watch: then a message that only moves its resume token on."""
     watch_buffer: int = Field(default=2_000, ge=1)
     """Changes kept in memory for one watcher; a slower one reads them from the ledger later."""
+
+    @field_validator("ledger_url")
+    @classmethod
+    def _check_url(cls, value: SecretStr) -> SecretStr:
+        try:
+            parts = urlsplit(value.get_secret_value())
+            is_known = parts.scheme in ("postgresql", "postgres") and bool(parts.path.strip("/"))
+        except ValueError:
+            is_known = False
+        if value.get_secret_value() and not is_known:
+            raise ValueError("must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        return value

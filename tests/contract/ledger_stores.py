@@ -7,12 +7,15 @@ from pathlib import Path
 
 from libs.clock import SystemClock
 from services.history import metrics
+from services.history.adapters.postgres.ledger import open_postgres
+from services.history.adapters.postgres.session import Target
 from services.history.adapters.sqlite.archive import SqliteArchive
 from services.history.adapters.sqlite.ledger import SqliteLedger
 from services.history.domain.records import Record
 from services.history.ports import Archive, Ledger
 from tests.fakes.history_records import execution_id
 from tests.fakes.ledger import FakeLedger
+from tests.postgres_server import shared_postgres
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,18 @@ async def open_sqlite(directory: Path) -> AsyncIterator[Store]:
         await ledger.close()
 
 
-STORES: dict[str, Callable[[Path], AbstractAsyncContextManager[Store]]] = {"fake": open_fake, "sqlite": open_sqlite}
+@asynccontextmanager
+async def open_postgres_ledger(directory: Path) -> AsyncIterator[Store]:
+    target = Target(url=shared_postgres().create_schema())
+    async with open_postgres(target, clock=SystemClock(), observer=metrics.CommitMetrics()) as (ledger, archive):
+        yield Store(ledger, archive)
+
+
+STORES: dict[str, Callable[[Path], AbstractAsyncContextManager[Store]]] = {
+    "fake": open_fake,
+    "sqlite": open_sqlite,
+    "postgres": open_postgres_ledger,
+}
 
 
 async def stored(store: Store, number: int = 1) -> Record:

@@ -7,13 +7,16 @@ from services.history.domain.records import FIRST_FINAL, Record, Status
 KNOWN_ENDS = frozenset({Status.SUCCESS, Status.FAILED, Status.TIMED_OUT, Status.CANCELLED})
 """Ends that an execution has only after it began, and that somebody saw."""
 
+DECISIONS = frozenset({Status.SKIPPED, Status.LOST})
+"""Ends that the owner of a shard decides, and nobody sees."""
+
 
 def is_stale(news: Record, sealed_epoch: int) -> bool:
-    """Whether it tells of a start by an owner whose shard has been taken over since.
+    """Whether it tells of a start or a decision by an owner whose shard has been taken over since.
 
-    Ends are never stale: work that was really done is not thrown away.
+    Other ends are never stale: work that was really done is not thrown away.
     """
-    return news.status < FIRST_FINAL and news.epoch < sealed_epoch
+    return news.epoch < sealed_epoch and (news.status < FIRST_FINAL or news.status in DECISIONS)
 
 
 def is_granted(claim: Record, stored: Record | None) -> bool:

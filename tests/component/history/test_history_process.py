@@ -26,7 +26,9 @@ from libs.rpc.channel import open_channel
 from libs.rpc.credentials import new_key
 from tests.component.history.messages import id_of, told
 from tests.etcd_server import EtcdServer, start_etcd
+from tests.postgres_server import PostgresServer, own_postgres
 
+__all__ = ["own_postgres"]
 pytestmark = pytest.mark.etcd
 MESH_TOKEN = "a secret of the mesh"
 PATIENCE_S = 20
@@ -166,3 +168,40 @@ def test_a_damaged_ledger_stops_the_start_with_one_sentence(etcd: EtcdServer, tm
     assert len(lines) == 1, log
     assert lines[0].startswith("history cannot start:")
     assert "backup" in lines[0]
+
+
+async def test_replicas_on_one_postgres_share_what_they_acknowledge(
+    etcd: EtcdServer, own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    key = await admit(etcd)
+    url = own_postgres.create_database()
+    with running(etcd, tmp_path, CHRONOS_LEDGER_URL=url) as first:
+        acknowledged = await record_until_killed(await address_of_history(etcd), first, after=2_000)
+    await until_nobody_is_announced(etcd)
+    with running(etcd, tmp_path, CHRONOS_LEDGER_URL=url) as second:
+        assert acknowledged - await listed(await address_of_history(etcd), key) == set()
+        second.terminate()
+        await until_nobody_is_announced(etcd)
+        _, log = second.communicate(timeout=PATIENCE_S)
+    assert second.returncode == 0, log
+    assert not (tmp_path / "ledger.sqlite3").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "problem"),
+    [
+        ("mysql://secret@host/db", 2, "must be postgresql://"),
+        ("postgresql://secret@host", 2, "must be postgresql://"),
+        ("nowhere", 1, "history cannot start: the ledger's database refuses"),
+    ],
+)
+def test_a_database_that_cannot_be_used_stops_the_start_with_one_sentence(
+    etcd: EtcdServer, own_postgres: PostgresServer, tmp_path: Path, url: str, code: int, problem: str
+) -> None:
+    with running(etcd, tmp_path, CHRONOS_LEDGER_URL=url if "/" in url else own_postgres.url(url)) as process:
+        _, log = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == code
+    lines = log.splitlines()
+    assert len(lines) == 1, log
+    assert problem in lines[0]
+    assert "secret" not in lines[0]

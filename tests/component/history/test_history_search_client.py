@@ -12,7 +12,7 @@ from chronos.history.v1.ledger_service_pb2 import ExecutionRecord
 
 from libs.clock import SystemClock
 from libs.etcd.membership import MemberWatch
-from libs.faults import InvalidArgument, Unavailable
+from libs.faults import InvalidArgument, Unavailable, WrongState
 from libs.rpc.channel import open_channel
 from services.history.app import open_store
 from services.history.settings import HistorySettings
@@ -93,3 +93,19 @@ async def test_nothing_is_found_while_history_is_away() -> None:
     away = HistoryLedger(members(), open_channel)
     with pytest.raises(Unavailable):
         await away.find("default", job_id="report")
+
+
+async def test_a_shard_with_more_than_fits_into_a_message_is_sealed(tmp_path: Path) -> None:
+    settings = HistorySettings(data_dir=tmp_path)
+    many = 25_000
+    async with open_store(settings, SystemClock()) as pair, serving(*pair, settings=settings) as served:
+        for start in range(0, many, 5_000):
+            some = [told(n, Execution.RUNNING if n < 1_200 else Execution.SUCCESS) for n in range(start, start + 5_000)]
+            async for _ in served.ledger.Record(requests(some)):
+                pass
+        client = HistoryLedger(members(served.address), lambda address: open_channel(address, mesh_token=MESH_TOKEN))
+        sealed = await client.seal(3, 8, START - timedelta(days=1))
+        assert (len(sealed.unfinished), len(sealed.recorded)) == (1_200, many)
+        with pytest.raises(WrongState):
+            await client.seal(3, 7, START)
+        await client.close()

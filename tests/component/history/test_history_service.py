@@ -99,13 +99,13 @@ async def test_a_record_that_makes_no_sense_ends_the_stream_and_names_its_field(
 async def test_a_shard_is_sealed_against_its_former_owner(served: Served) -> None:
     await recorded(served, [told(1, Execution.RUNNING), told(2), told(3)])
     request = SealShardRequest(shard=3, epoch=8, watermark=told(2).execution.scheduled_time)
-    seal = await served.ledger.SealShard(request)
-    assert [(found.id, len(found.attempts)) for found in seal.unfinished] == [(id_of(1), 1)]
-    assert list(seal.recorded_execution_ids) == [id_of(3)]
+    parts = [part async for part in served.ledger.SealShard(request)]
+    assert [(found.id, len(found.attempts)) for part in parts for found in part.unfinished] == [(id_of(1), 1)]
+    assert [identity for part in parts for identity in part.recorded_execution_ids] == [id_of(3)]
     answers = await recorded(served, [told(4, Execution.RUNNING), told(1)])
     assert [list(answer.stale_execution_ids) for answer in answers] == [[id_of(4)]]
     request.epoch = 7
-    fault = await fault_of(served.ledger.SealShard(request))
+    fault = await fault_of(served.ledger.SealShard(request).read())
     assert isinstance(fault, WrongState)
     assert fault.reason == "EPOCH_SEALED"
 
@@ -204,7 +204,7 @@ async def test_executions_need_a_key_and_the_ledger_needs_the_mesh(served: Serve
     assert isinstance(await fault_of(served.executions.ListExecutions(ListExecutionsRequest())), Unauthenticated)
     async with open_channel(served.address) as channel:
         outsider = type(served.ledger)(channel)
-        assert isinstance(await fault_of(outsider.SealShard(SealShardRequest(shard=1, epoch=1))), Forbidden)
+        assert isinstance(await fault_of(outsider.SealShard(SealShardRequest(shard=1, epoch=1)).read()), Forbidden)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,7 @@
 import sqlite3
 
 from libs.faults import Unavailable
-
-LEDGER_FULL = "LEDGER_FULL"
-LEDGER_CORRUPT = "LEDGER_CORRUPT"
-LEDGER_ERROR = "LEDGER_ERROR"
+from services.history.adapters.reasons import LEDGER_CORRUPT, LEDGER_ERROR, LEDGER_FULL
 
 _PRIMARY_CODE = 0xFF
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from libs.clock import Clock
 from libs.faults import Unavailable
+from services.history.adapters.observer import CommitObserver
+from services.history.adapters.reasons import LEDGER_ERROR
 from services.history.adapters.sqlite import definitions, writing
-from services.history.adapters.sqlite.errors import LEDGER_ERROR
 from services.history.adapters.sqlite.schema import Sync, open_ledger
-from services.history.adapters.sqlite.writer import CommitObserver, Writer
+from services.history.adapters.sqlite.writer import Writer
 from services.history.domain.records import Batch, Refused
 from services.history.ports import Seal
 

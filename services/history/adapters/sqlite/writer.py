@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from libs.clock import Clock
+from services.history.adapters.observer import CommitObserver
 from services.history.adapters.sqlite import writing
 from services.history.adapters.sqlite.definitions import DefinitionUses
 from services.history.adapters.sqlite.errors import unavailable
@@ -17,13 +18,6 @@ from services.history.domain.records import Batch, Refused
 
 T = TypeVar("T")
 _Outcome = tuple[asyncio.Future[Any], object, Exception | None]
-
-
-class CommitObserver(Protocol):
-    """Hears of each commit of records, in the writer's thread."""
-
-    def committed(self, records: int, seconds: float) -> None:
-        """So many records became durable in one transaction, which took so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
