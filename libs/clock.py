@@ -21,6 +21,9 @@ class Clock(Protocol):
     async def sleep_until(self, when: datetime) -> None:
         """Waits until the wall clock shows `when`, also when the clock is set meanwhile."""
 
+    async def wait(self, event: asyncio.Event, span: timedelta) -> None:
+        """Waits until an event is set, and sets it itself when a span has passed. Costs a timer, and no task."""
+
 
 class SystemClock:
     """The machine's clock."""
@@ -43,3 +46,11 @@ class SystemClock:
         """See Clock. Looks again at least once a second, so that a clock that is set is noticed."""
         while (left := when - self.now()) > timedelta(0):
             await self.sleep(min(left, self.LONGEST_NAP))
+
+    async def wait(self, event: asyncio.Event, span: timedelta) -> None:
+        """See Clock."""
+        timer = asyncio.get_running_loop().call_later(max(0.0, span.total_seconds()), event.set)
+        try:
+            await event.wait()
+        finally:
+            timer.cancel()

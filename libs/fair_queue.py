@@ -1,7 +1,7 @@
 """A queue in which one namespace's burst does not hold up another's items."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -24,6 +24,12 @@ class FairQueue(Generic[T]):
 
     def __bool__(self) -> bool:
         return self._count > 0
+
+    def __iter__(self) -> Iterator[T]:
+        """Every item, in no order; nothing may be pushed or popped meanwhile."""
+        for levels in self._spaces.values():
+            for level in levels.values():
+                yield from level
 
     def push(self, namespace: str, priority: int, item: T) -> None:
         """Puts an item behind those of its namespace and priority. A larger number goes first."""

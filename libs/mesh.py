@@ -2,8 +2,9 @@
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 
 import grpc
@@ -15,6 +16,7 @@ from libs.etcd.client import EtcdClient
 from libs.etcd.endpoints import EtcdTls
 from libs.etcd.lease import Lease
 from libs.etcd.membership import Membership, MemberWatch
+from libs.etcd.port import Etcd
 from libs.log import get_logger
 from libs.metrics import serve_metrics
 from libs.rpc.auth import Authenticator
@@ -25,6 +27,7 @@ from libs.settings import ServiceSettings
 
 Loop = Callable[[], Awaitable[None]]
 DISTRIBUTION = "chronos-scheduler"
+GUARDS_PER_LEASE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,7 @@ class Node:
 
     settings: ServiceSettings
     clock: Clock
-    etcd: EtcdClient
+    etcd: Etcd
     lease: Lease
     keys: EtcdKeyDirectory
     member: Member
@@ -42,7 +45,8 @@ class Node:
     @property
     def loops(self) -> dict[str, Loop]:
         """What must run for as long as the process is a member."""
-        return {"lease": self.lease.run, "membership": self.membership.run, "api keys": self.keys.run}
+        guard = partial(self.etcd.guard, self.settings.lease_ttl / GUARDS_PER_LEASE)
+        return {"lease": self.lease.run, "membership": self.membership.run, "api keys": self.keys.run, "guard": guard}
 
     def server(self, services: Sequence[Service]) -> RpcServer:
         """The gRPC server that answers for this process."""
@@ -70,6 +74,10 @@ class Node:
         bound = await server.start()
         self.member.address = self.settings.advertise or bound
         self.member.metrics_address = await serve_metrics(self.settings.metrics_listen, lambda: server.is_serving)
+
+
+OpenNode = Callable[[str, ServiceSettings], AbstractAsyncContextManager[Node]]
+"""How a service becomes a member; see `open_node`. The simulation brings its own."""
 
 
 @asynccontextmanager

@@ -28,6 +28,7 @@ from libs.etcd import wire
 from libs.etcd.backoff import Backoff
 from libs.etcd.endpoints import REQUIRE_LEADER, Endpoint, Endpoints, EtcdTls
 from libs.etcd.errors import Compacted, LeaseLost, fault_of
+from libs.etcd.guard import Guard
 from libs.etcd.port import Etcd, Log
 from libs.etcd.transactions import (
     Compare,
@@ -208,7 +209,7 @@ class EtcdClient:
     async def statuses(self) -> list[EndpointStatus]:
         """See Etcd."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_status(endpoint)) for endpoint in self._endpoints]
+            tasks = [group.create_task(_status(endpoint)) for endpoint in self._endpoints.all]
         return [task.result() for task in tasks]
 
     async def wait_until_ready(self, log: Log) -> None:
@@ -226,6 +227,10 @@ class EtcdClient:
         for status in await self.statuses():
             if status.version in UNSAFE_VERSIONS:
                 log.warning("etcd version can lose data", endpoint=status.endpoint, version=status.version)
+
+    async def guard(self, interval: timedelta) -> None:
+        """See Etcd."""
+        await Guard(self._endpoints.all, self._endpoints.prefer, self._clock, interval).run()
 
     async def close(self) -> None:
         """See Etcd."""

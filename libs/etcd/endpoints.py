@@ -1,17 +1,20 @@
 """The servers of an etcd cluster: one channel each, and calls that go to one that answers."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import grpc
+from chronos.third_party.etcd.rpc_pb2 import RangeRequest
 from chronos.third_party.etcd.rpc_pb2_grpc import KVStub, LeaseStub, MaintenanceStub, WatchStub
 from grpc.aio import AioRpcError, Channel, UnaryUnaryMultiCallable
 
+from libs.etcd import keys
 from libs.etcd.errors import fault_of, is_transient, was_refused
+from libs.etcd.guard import Readers
 from libs.faults import Unavailable
 
 Request = TypeVar("Request")
@@ -75,6 +78,7 @@ class Endpoint:
         self.watch = WatchStub(self.channel)
         self.lease = LeaseStub(self.channel)
         self.maintenance = MaintenanceStub(self.channel)
+        self.readers = Readers()
 
     async def connects(self) -> bool:
         """Whether the server is connected, or is so within `CONNECT_PATIENCE`. A refusal answers at once."""
@@ -90,6 +94,15 @@ class Endpoint:
             return False
         return True
 
+    async def confirm(self, timeout: timedelta) -> None:
+        """See Guarded. A linearizable read: the server asks its leader, and applies what it lacks before it answers."""
+        request = RangeRequest(key=keys.META, keys_only=True)
+        try:
+            await self.kv.Range(request, timeout=timeout.total_seconds(), metadata=REQUIRE_LEADER)
+        except AioRpcError as error:
+            reason = error.details() or error.code().name
+            raise Unavailable(f"etcd does not answer: {reason}", reason="ETCD_UNAVAILABLE") from error
+
 
 class Endpoints:
     """Sends calls to the server that answered last, and goes on to the next when it does not."""
@@ -97,26 +110,27 @@ class Endpoints:
     def __init__(self, addresses: Sequence[str], tls: EtcdTls | None) -> None:
         if not addresses:
             raise ValueError("name at least one etcd endpoint")
-        self._all = [Endpoint(address, tls) for address in addresses]
+        self.all: Final = [Endpoint(address, tls) for address in addresses]
         self._preferred = 0
-
-    def __iter__(self) -> Iterator[Endpoint]:
-        return iter(self._all)
 
     async def pick(self) -> Endpoint:
         """A connected server. Raises Unavailable when there is none."""
-        for offset in range(len(self._all)):
-            index = (self._preferred + offset) % len(self._all)
-            if await self._all[index].connects():
+        for offset in range(len(self.all)):
+            index = (self._preferred + offset) % len(self.all)
+            if await self.all[index].connects():
                 self._preferred = index
-                return self._all[index]
-        addresses = ", ".join(endpoint.address for endpoint in self._all)
+                return self.all[index]
+        addresses = ", ".join(endpoint.address for endpoint in self.all)
         raise Unavailable(f"No etcd server can be reached at {addresses}.", reason="ETCD_UNAVAILABLE")
+
+    def prefer(self, endpoint: Endpoint) -> None:
+        """Prefers a server from now on."""
+        self._preferred = self.all.index(endpoint)
 
     def demote(self, endpoint: Endpoint) -> None:
         """Prefers the next server from now on, unless that happened already."""
-        if self._all[self._preferred] is endpoint:
-            self._preferred = (self._preferred + 1) % len(self._all)
+        if self.all[self._preferred] is endpoint:
+            self._preferred = (self._preferred + 1) % len(self.all)
 
     async def call(
         self,
@@ -133,7 +147,7 @@ class Endpoints:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout.total_seconds()
-        for attempts_left in range(len(self._all), -1, -1):
+        for attempts_left in range(len(self.all), -1, -1):
             endpoint = await self.pick()
             left = end - loop.time()
             patience = min(left, READ_ATTEMPT_TIMEOUT.total_seconds()) if is_repeatable else left
@@ -149,7 +163,7 @@ class Endpoints:
 
     async def close(self) -> None:
         """Ends all connections."""
-        for endpoint in self._all:
+        for endpoint in self.all:
             await endpoint.channel.close()
 
 

@@ -7,6 +7,7 @@
 /chronos/v1/jobs/{shard}/{namespace}/{job}         StoredJob
 /chronos/v1/index/jobs/{namespace}/{job}           the shard, in decimal digits
 /chronos/v1/versions/{namespace}/{job}/{version}   StoredJob at that version; ten digits, so that keys sort
+/chronos/v1/tombstones/{shard}/{namespace}/{job}/{uid}  StoredTombstone
 /chronos/v1/triggers/{shard}/{execution}           StoredTrigger
 /chronos/v1/triggers/{shard}/{execution}/cancel    StoredCancel
 /chronos/v1/triggers/{shard}/{execution}/followup  StoredFollowUp
@@ -21,6 +22,7 @@
 /chronos/v1/apikeys/{id}                           ApiKey
 /chronos/v1/requests/{namespace}/{request_id}      answer to a repeated request (lease of 24 h)
 /chronos/v1/breakers/{instance}/{host}              CircuitBreaker  (lease of the dispatcher)
+/chronos/v1/findings/{instance}                    Findings    (lease)
 
 Values are protobuf messages; prefixes end with a slash.
 """
@@ -34,6 +36,7 @@ SHARDS = ROOT + b"shards/"
 JOBS = ROOT + b"jobs/"
 JOB_INDEX = ROOT + b"index/jobs/"
 VERSIONS = ROOT + b"versions/"
+TOMBSTONES = ROOT + b"tombstones/"
 TRIGGERS = ROOT + b"triggers/"
 ROUNDS = ROOT + b"rounds/"
 DEPENDANTS = ROOT + b"dependants/"
@@ -44,6 +47,7 @@ CALENDARS = ROOT + b"calendars/"
 API_KEYS = ROOT + b"apikeys/"
 REQUESTS = ROOT + b"requests/"
 BREAKERS = ROOT + b"breakers/"
+FINDINGS = ROOT + b"findings/"
 
 _OWNER = b"/owner"
 _WATERMARK = b"/watermark"
@@ -109,6 +113,16 @@ def versions_of(namespace: str, job_id: str) -> bytes:
 def version(namespace: str, job_id: str, number: int) -> bytes:
     """A job as it was at a version."""
     return VERSIONS + f"{namespace}/{job_id}/{number:010d}".encode()
+
+
+def tombstones_of_shard(shard: int) -> bytes:
+    """The prefix of what remains of the deleted jobs of a shard."""
+    return TOMBSTONES + f"{shard}/".encode()
+
+
+def tombstone(shard: int, namespace: str, job_id: str, uid: str) -> bytes:
+    """What remains of a deleted job; a later one of the same id has another uid."""
+    return TOMBSTONES + f"{shard}/{namespace}/{job_id}/{uid}".encode()
 
 
 def triggers_of_shard(shard: int) -> bytes:
@@ -216,6 +230,11 @@ def request(namespace: str, request_id: str) -> bytes:
 def breaker(instance: str, host: str) -> bytes:
     """A circuit breaker that is not closed, as one dispatcher sees its host."""
     return BREAKERS + f"{instance}/{host}".encode()
+
+
+def findings(instance: str) -> bytes:
+    """What one process finds wrong with what it answers for."""
+    return FINDINGS + instance.encode()
 
 
 def below(prefix: bytes) -> Callable[[bytes], str]:

@@ -13,6 +13,7 @@ from libs.process import wait_first
 KEEP_ALIVES_PER_TTL = 4
 # Trust ends this part of the TTL early, so that what relied on the lease has stopped when the server ends it.
 MARGIN_PER_TTL = 5
+SHORTEST_NAP = timedelta(milliseconds=1)
 
 logger = get_logger()
 
@@ -113,8 +114,9 @@ class Lease:
                 pause = interval / KEEP_ALIVES_PER_TTL
 
     async def _until_distrusted(self) -> None:
+        # A timedelta rounds to whole microseconds: without the shortest nap the last half of one would be a busy loop.
         while (left := self._trusted_until - self._clock.monotonic()) > 0:
-            await self._clock.sleep(timedelta(seconds=left))
+            await self._clock.sleep(max(timedelta(seconds=left), SHORTEST_NAP))
 
     def _confirm(self, sent: float) -> None:
         self._trusted_until = sent + (self._ttl - self._ttl / MARGIN_PER_TTL).total_seconds()

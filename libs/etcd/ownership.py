@@ -25,6 +25,9 @@ from libs.process import wait_first
 # A shard that somebody else holds is tried again when its key goes, and also this often.
 RECHECK_INTERVAL = timedelta(seconds=5)
 UNAVAILABLE_PAUSE = timedelta(milliseconds=100)
+# A put that was not answered may still be done so many seconds later.
+LONGEST_DOUBT = 60.0
+DOUBT_INTERVAL = timedelta(seconds=1)
 LONGEST_WORKER_PAUSE = timedelta(seconds=10)
 
 logger = get_logger()
@@ -44,6 +47,14 @@ class Claim:
         return Compare.create_revision_is(self.key, self.epoch)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A put of our key under a lease of which nobody knows whether it was done, or will be until some moment."""
+
+    lease: int
+    until: float
+
+
 @dataclass(slots=True, kw_only=True)
 class _Shard:
     """What is known of one shard here."""
@@ -57,6 +68,7 @@ class _Shard:
     """Owner keys created up to this revision are gone."""
     has_key: bool = False
     """Whether our key may be in etcd, claimed or not."""
+    doubt: Doubt | None = None
 
 
 class ShardOwnership:
@@ -94,6 +106,11 @@ class ShardOwnership:
     def claims(self) -> dict[int, Claim]:
         """The claims by shard. Ask `is_valid` before acting on one."""
         return {shard.number: shard.claim for shard in self._shards if shard.claim}
+
+    @property
+    def wanted(self) -> frozenset[int]:
+        """The shards that the hash gives to us; none while they are handed over."""
+        return frozenset() if self._is_handing_over else self._wanted
 
     def is_valid(self, claim: Claim) -> bool:
         """Whether the claim holds now, by our own clock and by what etcd told."""
@@ -171,7 +188,10 @@ class ShardOwnership:
         while True:
             seen = shard.signal.version
             if not self._may_own(shard):
-                await shard.signal.changed(seen)
+                if await self._is_sure(shard):
+                    await shard.signal.changed(seen)
+                else:
+                    await wait_first(shard.signal.changed(seen), self._clock.sleep(DOUBT_INTERVAL))
                 continue
             claim = await self._acquire(shard)
             if claim is None:
@@ -188,7 +208,9 @@ class ShardOwnership:
         try:
             result = await self._client.txn([Compare.absent(key)], [Put(key, self._value, lease)], [Get(key)])
         except Unavailable:
-            self._forget(shard)  # If the put was done all the same, we find our key at the next attempt.
+            # If the put was done all the same, we find our key at the next attempt, or take it back.
+            shard.doubt = Doubt(lease=lease, until=self._clock.monotonic() + LONGEST_DOUBT)
+            self._forget(shard)
             await self._clock.sleep(UNAVAILABLE_PAUSE)
             shard.signal.fire()
             return None
@@ -202,6 +224,27 @@ class ShardOwnership:
         shard.generation = generation
         shard.claim = Claim(shard=shard.number, epoch=epoch, key=key)
         return shard.claim
+
+    async def _is_sure(self, shard: _Shard) -> bool:
+        """Whether no key of ours stands, or may come, where we do not want it. Takes back one that does.
+
+        Nobody else would: it hangs on a lease that we keep alive.
+        """
+        doubt = shard.doubt
+        if doubt is None:
+            return True
+        if doubt.lease != self._lease.id or self._clock.monotonic() > doubt.until:
+            shard.doubt = None
+            return True
+        key = keys.shard_owner(shard.number)
+        try:
+            found = await self._client.get(key)
+            if found is not None and found.lease == doubt.lease:
+                await self._client.txn([Compare.create_revision_is(key, found.create_revision)], [Delete(key)])
+                logger.info("shard given back that nobody knew was taken", shard=shard.number)
+        except Unavailable:
+            pass  # Looked at again.
+        return False
 
     async def _hold(self, shard: _Shard, claim: Claim) -> bool:
         """Runs the worker until the claim ends, and gives the shard up. False: the worker failed."""
@@ -221,6 +264,8 @@ class ShardOwnership:
         try:
             await self._worker(claim)
             logger.error("shard worker returned", shard=claim.shard, epoch=claim.epoch)
+        except Unavailable as fault:
+            logger.warning("shard is taken over again", shard=claim.shard, epoch=claim.epoch, error=fault.message)
         except Exception as error:
             logger.error("shard worker failed", shard=claim.shard, epoch=claim.epoch, exc_info=error)
 

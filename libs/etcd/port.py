@@ -81,5 +81,11 @@ class Etcd(Protocol):
     async def wait_until_ready(self, log: Log) -> None:
         """Waits, with a line in the log every few seconds, until the cluster answers a consistent read."""
 
+    async def guard(self, interval: timedelta) -> None:
+        """Runs for ever. Followers leave a server that is not up to date within about three intervals.
+
+        Asks each server that has followers once in an interval; see `libs.etcd.guard`.
+        """
+
     async def close(self) -> None:
         """Ends all connections."""

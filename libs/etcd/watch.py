@@ -28,19 +28,20 @@ async def watch(
 ) -> AsyncGenerator[Changes, None]:
     """The changes from revision `start` on, as one server tells them.
 
-    Raises Compacted when it cannot tell them all, Unavailable when the stream ends.
+    Raises Compacted when it cannot tell them all, Unavailable when the stream ends or the guard ends it.
     """
     call = endpoint.watch.Watch(metadata=REQUIRE_LEADER)
     try:
-        await _create(call, prefix, start=start, deletes_only=deletes_only)
-        backoff.reset()
-        pending: list[Event] = []
-        while True:
-            response = await _read(call)
-            pending.extend(map(wire.event, response.events))
-            if pending and not response.fragment:
-                yield Changes(revision=pending[-1].mod_revision, events=tuple(pending))
-                pending = []
+        with endpoint.readers.reading(call.cancel):
+            await _create(call, prefix, start=start, deletes_only=deletes_only)
+            backoff.reset()
+            pending: list[Event] = []
+            while True:
+                response = await _read(call)
+                pending.extend(map(wire.event, response.events))
+                if pending and not response.fragment:
+                    yield Changes(revision=pending[-1].mod_revision, events=tuple(pending))
+                    pending = []
     except AioRpcError as error:
         raise fault_of(error) from error
     finally:

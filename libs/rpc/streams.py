@@ -9,19 +9,19 @@ class OpenStreams:
     """Ends streams by letting the timeout around each of them expire."""
 
     def __init__(self) -> None:
-        self._open: set[asyncio.Timeout] = set()
+        self._open: dict[asyncio.Timeout, None] = {}  # keeps the order in which they were opened
         self._is_draining = False
 
     @contextmanager
     def opened(self, limit: asyncio.Timeout) -> Iterator[None]:
         """Keeps `limit`, which is entered, for as long as the block runs."""
-        self._open.add(limit)
+        self._open[limit] = None
         if self._is_draining:
             _expire(limit)
         try:
             yield
         finally:
-            self._open.discard(limit)
+            self._open.pop(limit, None)
 
     def end_all(self) -> None:
         """Makes every stream raise TimeoutError, those that open later too."""

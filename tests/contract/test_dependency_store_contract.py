@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -20,6 +21,7 @@ from services.scheduler.ports.dependencies import VersionedRound
 from tests.fakes.etcd import FakeEtcd
 
 SHARDS = 64
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(params=["in memory", pytest.param("real", marks=pytest.mark.etcd)])
@@ -67,7 +69,7 @@ async def test_the_index_follows_what_a_job_depends_on(etcd: Etcd, namespace: st
     entry = await etcd.get(keys.dependant(namespace, "b", "c"))
     assert entry is not None
     assert entry.value == changed.job.uid.encode()
-    await jobs.delete(namespace, "c", revision=written.revision)
+    await jobs.delete(namespace, "c", revision=written.revision, at=NOW)
     assert await store.children(namespace, "b", limit=5) == []
 
 
@@ -83,7 +85,7 @@ async def test_a_job_that_others_depend_on_is_not_deleted(etcd: Etcd, namespace:
     parent = await jobs.insert(stored(namespace, "a"))
     await jobs.insert(stored(namespace, "b", "a"))
     with pytest.raises(WrongState, match="b depend"):
-        await jobs.delete(namespace, "a", revision=parent.revision)
+        await jobs.delete(namespace, "a", revision=parent.revision, at=NOW)
     assert await jobs.get(namespace, "a") == parent
 
 
@@ -103,7 +105,7 @@ async def test_a_parent_is_deleted_or_gets_a_child_but_not_both(etcd: Etcd, name
         parent, child, jobs = f"a{attempt}", f"b{attempt}", EtcdJobStore(etcd, SHARDS)
         revision = (await jobs.insert(stored(namespace, parent))).revision
         found = await outcome_of(
-            EtcdJobStore(etcd, SHARDS).delete(namespace, parent, revision=revision),
+            EtcdJobStore(etcd, SHARDS).delete(namespace, parent, revision=revision, at=NOW),
             EtcdJobStore(etcd, SHARDS).insert(stored(namespace, child, parent)),
         )
         assert sum(isinstance(each, Fault) for each in found) == 1, found
@@ -121,7 +123,7 @@ async def test_every_replica_knows_the_dependants_without_asking(etcd: Etcd, nam
         assert mirror.children_of(namespace, "a") == ("b",)
         last = await jobs.insert(stored(namespace, "c", "a"))
         await until(lambda: mirror.children_of(namespace, "a") == ("b", "c"))
-        await jobs.delete(namespace, "c", revision=last.revision)
+        await jobs.delete(namespace, "c", revision=last.revision, at=NOW)
         await until(lambda: mirror.children_of(namespace, "a") == ("b",))
         following.cancel()
 

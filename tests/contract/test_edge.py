@@ -285,8 +285,10 @@ async def test_a_grpc_request_over_one_mebibyte_is_refused(edge: Edge) -> None:
 async def test_internal_services_cannot_be_reached(edge: Edge) -> None:
     async with grpc.aio.insecure_channel(edge.address) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await LedgerServiceStub(channel).SealShard(
-                ledger_service_pb2.SealShardRequest(), metadata=(("x-chronos-mesh-token", MESH_TOKEN),)
+            await (
+                LedgerServiceStub(channel)
+                .SealShard(ledger_service_pb2.SealShardRequest(), metadata=(("x-chronos-mesh-token", MESH_TOKEN),))
+                .read()
             )
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     path = "/chronos.history.v1.LedgerService/SealShard"

@@ -1,6 +1,7 @@
 """What every etcd client promises: the fake one and the real one alike."""
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
@@ -26,16 +27,22 @@ from libs.etcd.client import (
 from libs.etcd.keys import end_of
 from libs.faults import Fault
 from tests.fakes.etcd import FakeEtcd
+from tests.simulation.etcd import SimEtcd, SimEtcdClient
+from tests.simulation.network import Conditions, Network
 
 TTL = timedelta(seconds=2)
 Updates = AsyncGenerator[Snapshot | Changes, None]
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.etcd)])
+@pytest.fixture(params=["fake", "simulated", pytest.param("real", marks=pytest.mark.etcd)])
 async def etcd(request: pytest.FixtureRequest) -> AsyncIterator[Etcd]:
     client: Etcd
     if request.param == "fake":
         client = FakeEtcd(SystemClock())
+    elif request.param == "simulated":
+        network = Network(random.Random(1), Conditions(delay=(0.0, 0.0)))
+        cluster = SimEtcd(network, random.Random(2), names=("etcd-0",))
+        client = SimEtcdClient(cluster, "caller", network, SystemClock(), random.Random(3))
     else:
         client = EtcdClient(request.getfixturevalue("shared_etcd").endpoints)
     await client.wait_until_ready(_NoLog())

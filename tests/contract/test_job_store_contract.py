@@ -95,8 +95,8 @@ async def test_only_the_version_that_was_read_is_deleted(store: JobStore, namesp
     first = await store.insert(stored(namespace, "a"))
     second = await store.replace(stored(namespace, "a"), revision=first.revision)
     with pytest.raises(Stale):
-        await store.delete(namespace, "a", revision=first.revision)
-    await store.delete(namespace, "a", revision=second.revision)
+        await store.delete(namespace, "a", revision=first.revision, at=NOW)
+    await store.delete(namespace, "a", revision=second.revision, at=NOW)
     assert await store.get(namespace, "a") is None
     assert (await store.page(namespace, after_id="", limit=10)).jobs == []
 
@@ -159,8 +159,91 @@ async def test_the_owner_sees_jobs_come_change_and_go(etcd: Etcd, namespace: str
         assert written.stored in listing.jobs
         written = await store.replace(stored(namespace, "a"), revision=written.revision)
         assert list((await anext(changes)).jobs) == [written.stored]
-        await store.delete(namespace, "a", revision=written.revision)
+        await store.delete(namespace, "a", revision=written.revision, at=NOW)
         assert list((await anext(changes)).removed) == [(namespace, "a")]
+
+
+def version(namespace: str, number: int, updated_at: datetime) -> stored_job_pb2.StoredJob:
+    message = stored(namespace, "a")
+    message.job.uid, message.job.version = f"uid-{namespace}", number
+    message.job.updated_at.FromDatetime(updated_at)
+    return message
+
+
+async def tombstone_of(etcd: Etcd, namespace: str) -> stored_job_pb2.StoredTombstone | None:
+    found = await EtcdShardStore(etcd).tombstones(shard_of(namespace, "a", SHARDS))
+    mine = [tombstone for tombstone in found if tombstone.versions[-1].job.namespace == namespace]
+    assert len(mine) <= 1
+    return mine[0] if mine else None
+
+
+async def test_the_owner_sees_every_version_of_a_job_and_one_that_takes_the_place_of_another(
+    etcd: Etcd, namespace: str
+) -> None:
+    store, shards = EtcdJobStore(etcd, SHARDS), EtcdShardStore(etcd)
+    seen: list[int] = []
+    written = await store.insert(version(namespace, 1, NOW))
+    async with aclosing(shards.jobs(shard_of(namespace, "a", SHARDS))) as changes:
+        await anext(changes)
+        for number in (2, 3, 4):
+            written = await store.replace(version(namespace, number, NOW), revision=written.revision)
+        while len(seen) < 3:
+            seen += [found.job.version for found in (await anext(changes)).jobs]
+        assert seen == [2, 3, 4]
+        await store.delete(namespace, "a", revision=written.revision, at=NOW)
+        again = await store.insert(stored(namespace, "a"))
+        removed: list[tuple[str, str]] = []
+        jobs: list[stored_job_pb2.StoredJob] = []
+        while not jobs:
+            change = await anext(changes)
+            removed += list(change.removed)
+            jobs += list(change.jobs)
+        assert (removed, jobs) == ([(namespace, "a")], [again.stored])
+
+
+async def test_a_deleted_job_leaves_a_tombstone_with_the_versions_of_its_last_hour(etcd: Etcd, namespace: str) -> None:
+    store = EtcdJobStore(etcd, SHARDS)
+    written = await store.insert(version(namespace, 1, NOW - timedelta(hours=5)))
+    for number, minutes in ((2, 90), (3, 50), (4, 1)):
+        changed = version(namespace, number, NOW - timedelta(minutes=minutes))
+        written = await store.replace(changed, revision=written.revision)
+    with pytest.raises(Stale):
+        await store.delete(namespace, "a", revision=written.revision - 1, at=NOW)
+    assert await tombstone_of(etcd, namespace) is None
+    await store.delete(namespace, "a", revision=written.revision, at=NOW)
+    tombstone = await tombstone_of(etcd, namespace)
+    assert tombstone is not None
+    assert tombstone.deleted_at.ToDatetime(UTC) == NOW
+    assert [kept.job.version for kept in tombstone.versions] == [2, 3, 4]
+    assert tombstone.versions[-1] == written.stored
+
+
+async def test_a_tombstone_has_room_for_20_versions_and_for_few_that_are_large(etcd: Etcd, namespace: str) -> None:
+    store = EtcdJobStore(etcd, SHARDS)
+    for size, most in ((0, 20), (100_000, 3)):
+        written = await store.insert(version(namespace, 1, NOW))
+        for number in range(2, 25):
+            changed = version(namespace, number, NOW)
+            changed.comment = "x" * size
+            written = await store.replace(changed, revision=written.revision)
+        await store.delete(namespace, "a", revision=written.revision, at=NOW)
+        tombstone = await tombstone_of(etcd, namespace)
+        assert tombstone is not None
+        assert [kept.job.version for kept in tombstone.versions] == list(range(25 - most, 25))
+
+
+async def test_only_the_owner_deletes_tombstones(etcd: Etcd, namespace: str) -> None:
+    store, shards = EtcdJobStore(etcd, SHARDS), EtcdShardStore(etcd)
+    shard, uid = shard_of(namespace, "a", SHARDS), f"uid-{namespace}"
+    written = await store.insert(version(namespace, 1, NOW))
+    await store.delete(namespace, "a", revision=written.revision, at=NOW)
+    await etcd.delete(keys.shard_owner(shard))
+    epoch = await etcd.put(keys.shard_owner(shard), b"me")
+    await shards.delete_tombstones(shard, epoch - 1, [(namespace, "a", uid)])
+    assert await tombstone_of(etcd, namespace) is not None
+    await shards.delete_tombstones(shard, epoch, [(namespace, "a", f"uid-{n}") for n in range(100)])
+    await shards.delete_tombstones(shard, epoch, [(namespace, "a", uid)])
+    assert await tombstone_of(etcd, namespace) is None
 
 
 async def test_a_watermark_is_written_only_under_the_owner_s_epoch(etcd: Etcd) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -19,6 +20,7 @@ from tests.fakes.etcd import FakeEtcd
 from tests.fakes.namespaces import FakeNamespaceStore
 
 SHARDS = 64
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(params=["in memory", pytest.param("real", marks=pytest.mark.etcd)])
@@ -90,7 +92,7 @@ async def test_a_namespace_that_holds_jobs_is_not_deleted(etcd: Etcd, name: str)
     created = await jobs.insert(job(name, "a"))
     with pytest.raises(WrongState, match="1 job"):
         await store.delete(name, revision=written.revision)
-    await jobs.delete(name, "a", revision=created.revision)
+    await jobs.delete(name, "a", revision=created.revision, at=NOW)
     await store.delete(name, revision=written.revision)
 
 
@@ -129,7 +131,7 @@ async def test_a_full_namespace_still_answers_repeated_requests(etcd: Etcd, name
         await jobs.insert(job(name, "a", "r2"))
     with pytest.raises(LimitReached):
         await jobs.insert(job(name, "b", "r3"))
-    await jobs.delete(name, "a", revision=first.revision)
+    await jobs.delete(name, "a", revision=first.revision, at=NOW)
     await jobs.insert(job(name, "b", "r3"))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -21,6 +22,7 @@ from tests.fakes.scheduler import FakeJobStore
 from tests.fakes.versions import FakeCancelStore, FakeTriggerStore, FakeVersionStore
 
 SHARDS = 64
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,14 @@ async def test_each_change_of_a_job_keeps_its_version(stores: Stores, namespace:
     assert list(await stores.versions.numbers(namespace, "a")) == [1, 2, 3]
 
 
+async def test_many_versions_are_read_at_once(stores: Stores, namespace: str) -> None:
+    await write(stores, namespace, 2)
+    await write(stores, namespace, 1, "b")
+    wanted = [(namespace, "b", 1), (namespace, "a", 3), (namespace, "a", 2)] * 50
+    assert list(await stores.versions.get_many(wanted)) == [stored(namespace, 1, "b"), None, stored(namespace, 2)] * 50
+    assert list(await stores.versions.get_many([])) == []
+
+
 async def test_the_first_version_and_the_last_fifty_stay(stores: Stores, namespace: str) -> None:
     written = await write(stores, namespace, 51)
     assert list(await stores.versions.numbers(namespace, "a")) == list(range(1, 52))
@@ -106,7 +116,7 @@ async def test_pages_go_from_the_newest_to_the_oldest(stores: Stores, namespace:
 async def test_a_deleted_job_takes_its_versions_with_it_and_no_others(stores: Stores, namespace: str) -> None:
     written = await write(stores, namespace, 3)
     await write(stores, namespace, 2, "a-2")
-    await stores.jobs.delete(namespace, "a", revision=written.revision)
+    await stores.jobs.delete(namespace, "a", revision=written.revision, at=NOW)
     assert list(await stores.versions.numbers(namespace, "a")) == []
     assert list(await stores.versions.numbers(namespace, "a-2")) == [1, 2]
 

@@ -33,6 +33,16 @@ class FakeClock:
         while (left := when - self._now) > timedelta(0):
             await self.sleep(left)
 
+    async def wait(self, event: asyncio.Event, span: timedelta) -> None:
+        self._counter += 1
+        timer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer.add_done_callback(lambda _: event.set() if not timer.cancelled() else None)
+        heapq.heappush(self._sleepers, (self._elapsed + max(0.0, span.total_seconds()), self._counter, timer))
+        try:
+            await event.wait()
+        finally:
+            timer.cancel()
+
     async def advance(self, span: timedelta) -> None:
         """Moves time on, waking every sleeper at its own moment and letting it run."""
         await self._settle()
@@ -45,6 +55,11 @@ class FakeClock:
             await self._settle()
         self._move_to(end)
         await self._settle()
+
+    @property
+    def sleeping(self) -> int:
+        """Those who wait for time to pass."""
+        return sum(not future.done() for _, _, future in self._sleepers)
 
     def jump(self, span: timedelta) -> None:
         """Sets the wall clock without time passing, as an administrator would."""

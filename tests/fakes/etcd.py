@@ -228,6 +228,9 @@ class FakeEtcd:
             log.warning("waiting for etcd", error="away")
             await self._store.signal.changed()
 
+    async def guard(self, interval: timedelta) -> None:
+        await asyncio.Event().wait()
+
     async def close(self) -> None:
         self._is_away = True
 

@@ -65,6 +65,14 @@ async def test_a_process_that_was_paused_distrusts_its_lease_at_once(clock: Fake
         assert not lease.is_trusted()
 
 
+async def test_the_last_fraction_of_a_microsecond_of_trust_is_slept_away(clock: FakeClock, lease: Lease) -> None:
+    lease._trusted_until = clock.monotonic() + 3e-7  # Less than a timedelta can tell from nothing.
+    async with running(lease._until_distrusted()) as [task]:
+        await soon(lambda: clock.sleeping == 1)
+        await clock.advance(timedelta(milliseconds=1))
+        assert task.done()
+
+
 async def test_an_answer_that_comes_too_late_does_not_restore_trust(clock: FakeClock, etcd: FakeEtcd) -> None:
     class SlowEtcd(FakeEtcd):
         async def keep_alive(self, lease: int, *, timeout: timedelta = TTL) -> bool:

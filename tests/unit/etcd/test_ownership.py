@@ -166,6 +166,22 @@ async def test_a_put_whose_answer_was_lost_is_found_again(etcd: FakeEtcd, clock:
                 assert item.create_revision == claim.epoch
 
 
+async def test_a_shard_that_was_taken_unknowingly_and_is_not_wanted_any_more_is_given_back(
+    etcd: FakeEtcd, clock: FakeClock
+) -> None:
+    one, two = replica(etcd, clock, 0), replica(etcd, clock, 1)
+    async with running(one.lease.run(), one.membership.run(), one.watch.run()):
+        await soon(lambda: bool(one.watch.members))
+        assert isinstance(one.client, FakeEtcd)
+        one.client.lose_answers(SHARDS)
+        async with running(one.ownership.run()):
+            await soon(lambda: one.ownership.claims == {} and not any(one.owned))
+            async with running(two.run()):
+                await clock.advance(timedelta(seconds=10))
+                assert two.owned
+                assert all_owned_once([one, two], SHARDS)
+
+
 async def test_a_delete_whose_answer_was_lost_does_no_harm(etcd: FakeEtcd, clock: FakeClock) -> None:
     one, two = replica(etcd, clock, 0), replica(etcd, clock, 1)
     async with running(one.run(), two.run()):
