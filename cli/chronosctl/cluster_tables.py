@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cli.chronosctl.moments import parsed_time, shown_span, shown_time
-from cli.chronosctl.output import Output, Row
+from cli.chronosctl.output import Output, Row, plain
 
 Json = dict[str, Any]
 BREAKER_COLUMNS = ("HOST", "DISPATCHER", "STATE", "SINCE", "FAILURES", "SUCCESSES", "NEXT PROBE", "LAST ERROR")
@@ -19,11 +19,15 @@ def show_cluster(output: Output, status: Json, *, with_shards: bool) -> None:
             ("cluster", meta.get("cluster_id", "")),
             ("healthy", bool(status.get("is_healthy"))),
             ("problems", "\n".join(status.get("problems") or ())),
+            ("findings", len(status.get("findings") or ())),
             ("jobs", status.get("job_count", 0)),
             ("shards", f"{sum(1 for shard in shards if shard.get('owner'))} of {meta.get('shard_count', 0)} owned"),
             ("recorded up to", _watermarks(shards)),
         ]
     )
+    for finding in status.get("findings") or ():
+        output.text("")
+        output.text(plain(_finding_text(finding)))
     owned = Counter(shard.get("owner", "") for shard in shards)
     output.text("")
     output.table(
@@ -69,6 +73,15 @@ def _member_row(member: Json, owned: Counter[str]) -> Row:
         shown_time(member.get("started_at") or ""),
         member.get("version", ""),
         owned.get(replica, ""),
+    )
+
+
+def _finding_text(finding: Json) -> str:
+    since, replica = shown_time(finding.get("since") or ""), finding.get("replica", "")
+    return (
+        f"{finding.get('kind', '')}: {finding.get('subject', '')}, since {since}, seen by {replica}\n"
+        f"  {finding.get('message', '')}\n"
+        f"  fix: {finding.get('fix', '')}"
     )
 
 

@@ -1,8 +1,8 @@
 """Puts the dispatcher together."""
 
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
@@ -11,7 +11,7 @@ from chronos.dispatcher.v1.circuit_breaker_service_pb2_grpc import add_CircuitBr
 from chronos.dispatcher.v1.delivery_service_pb2_grpc import add_DeliveryServiceServicer_to_server
 
 from libs.clock import Clock
-from libs.mesh import Node, open_node
+from libs.mesh import Node, OpenNode, open_node
 from libs.process import App
 from services.dispatcher.adapters.checked_clients import CheckedClients
 from services.dispatcher.adapters.etcd_breakers import BreakerNotices, EtcdBreakerBoard
@@ -21,6 +21,7 @@ from services.dispatcher.breakers import Breakers
 from services.dispatcher.convert_breakers import write_breaker
 from services.dispatcher.dispatch import Dispatch
 from services.dispatcher.domain.addresses import AddressPolicy, parse_networks
+from services.dispatcher.ports import Sender
 from services.dispatcher.servicer.breakers import BreakerServicer
 from services.dispatcher.servicer.deliveries import DeliveryServicer
 from services.dispatcher.settings import DispatcherSettings
@@ -30,17 +31,31 @@ BREAKERS = circuit_breaker_service_pb2.DESCRIPTOR.services_by_name["CircuitBreak
 STOP_GRACE = timedelta(seconds=1)
 
 
+OpenSender = Callable[[DispatcherSettings, Clock], AbstractAsyncContextManager[Sender]]
+
+
 @asynccontextmanager
-async def open_app(settings: DispatcherSettings) -> AsyncIterator[App]:
+async def open_sender(settings: DispatcherSettings, clock: Clock) -> AsyncIterator[Sender]:
+    """What makes HTTP requests; its connections are closed at the end."""
+    sender = HttpSender(
+        make_clients(settings, clock),
+        max_response_bytes=settings.max_response_bytes,
+        longest_response_bytes=settings.longest_response_bytes,
+    )
+    try:
+        yield sender
+    finally:
+        await sender.close()
+
+
+@asynccontextmanager
+async def open_app(
+    settings: DispatcherSettings, enter: OpenNode = open_node, make_sender: OpenSender = open_sender
+) -> AsyncIterator[App]:
     """The dispatcher, ready to start."""
-    dice = random.Random()
-    async with open_node("dispatcher", settings) as node:
+    dice = random.Random(random.getrandbits(64))
+    async with enter("dispatcher", settings) as node, make_sender(settings, node.clock) as sender:
         histories = node.watch("history")
-        sender = HttpSender(
-            make_clients(settings, node.clock),
-            max_response_bytes=settings.max_response_bytes,
-            longest_response_bytes=settings.longest_response_bytes,
-        )
         dispatch = Dispatch(
             settings,
             sender=sender,
@@ -74,10 +89,7 @@ async def open_app(settings: DispatcherSettings) -> AsyncIterator[App]:
             **node.loops, **dispatch.loops, "histories": histories.run, "streams": servicer.run,
             "breaker board": board.run, "breaker notices": notices.run,
         }  # fmt: skip
-        try:
-            yield App(start=lambda: node.start(server), loops=loops, drain=drain)
-        finally:
-            await sender.close()
+        yield App(start=lambda: node.start(server), loops=loops, drain=drain)
 
 
 def breaker_notices(node: Node, breakers: Breakers) -> BreakerNotices:

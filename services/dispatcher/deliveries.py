@@ -69,6 +69,8 @@ class Deliveries:
                 held.is_adopted = True
                 held.is_stale = False
                 held.tell(EventKind.HELD)
+                if held.is_recorded:
+                    held.tell(EventKind.RECORDED)
             elif (status := self._recent.find(identity)) is not None:
                 outbox.tell(Event(execution_id=identity, kind=EventKind.FINISHED, status=status))
             else:

@@ -96,6 +96,7 @@ class Recorder:
         self._batch = 0
         self._last_sign = 0.0
         self._wake = asyncio.Event()
+        self._has_sent = asyncio.Event()
         self._log = get_logger()
 
     @property
@@ -154,6 +155,9 @@ class Recorder:
 
     async def _expect_signs(self) -> None:
         while True:
+            self._has_sent.clear()
+            if not self._sent:
+                await self._has_sent.wait()
             await self._clock.sleep(CHECK_INTERVAL)
             silence = timedelta(seconds=self._clock.monotonic() - self._last_sign)
             if self._sent and silence > LONGEST_SILENCE:
@@ -178,6 +182,7 @@ class Recorder:
             self._batch += 1
             self._sent[self._batch] = sent
             self._sent_count += len(sent)
+            self._has_sent.set()
         return batch
 
     def _settle(self, acknowledgement: Acknowledgement) -> None:

@@ -9,7 +9,7 @@ from libs.clock import Clock
 from services.dispatcher.held import Held, Stage
 
 TICK = timedelta(milliseconds=10)
-TICKS_PER_SWEEP = 1_000
+SWEEP_INTERVAL = 10.0
 
 
 class Retries:
@@ -29,8 +29,10 @@ class Retries:
         """Lets an execution wait."""
         held.stage = Stage.WAITING
         self._count += 1
-        heapq.heappush(self._heap, (self._clock.monotonic() + wait.total_seconds(), self._count, held))
-        self._added.set()
+        entry = (self._clock.monotonic() + wait.total_seconds(), self._count, held)
+        heapq.heappush(self._heap, entry)
+        if self._heap[0] is entry:
+            self._added.set()
 
     def take_all(self) -> list[Held]:
         """Everything that waits; nothing waits afterwards."""
@@ -40,18 +42,20 @@ class Retries:
 
     async def run(self) -> None:
         """Requeues what is due, until cancelled. Late by at most one tick."""
-        ticks = 0
+        next_sweep = self._clock.monotonic() + SWEEP_INTERVAL
         while True:
+            self._added.clear()
             now = self._clock.monotonic()
             while self._heap and self._heap[0][0] <= now:
                 _, _, held = heapq.heappop(self._heap)
                 if held.stage is Stage.WAITING:
                     self._requeue(held)
-            ticks += 1
-            if ticks % TICKS_PER_SWEEP == 0:
+            if now >= next_sweep:
                 self._sweep()
-            if not self._heap:
-                self._added.clear()
+                next_sweep = now + SWEEP_INTERVAL
+            if self._heap:
+                await self._clock.wait(self._added, timedelta(seconds=min(self._heap[0][0], next_sweep) - now))
+            else:
                 await self._added.wait()
             await self._clock.sleep(TICK)
 

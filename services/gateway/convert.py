@@ -3,11 +3,12 @@
 from datetime import datetime
 
 from chronos.cluster.v1.cluster_pb2 import ClusterMeta, Member
+from chronos.cluster.v1.cluster_pb2 import Finding as FindingMessage
 from chronos.gateway.v1.cluster_service_pb2 import ClusterStatus, EtcdStatus, ShardStatus
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway.cluster import Diagnosis
-from services.gateway.domain.cluster import EtcdMember, Meta, Replica, Shard
+from services.gateway.domain.cluster import EtcdMember, Finding, Meta, Replica, Shard
 
 
 def cluster_status(diagnosis: Diagnosis) -> ClusterStatus:
@@ -21,6 +22,7 @@ def cluster_status(diagnosis: Diagnosis) -> ClusterStatus:
         is_healthy=not diagnosis.problems,
         problems=diagnosis.problems,
         job_count=cluster.job_count,
+        findings=map(_finding, cluster.findings),
     )
 
 
@@ -62,6 +64,17 @@ def _etcd(member: EtcdMember) -> EtcdStatus:
         version=member.version,
         db_size_bytes=member.db_size_bytes,
         error=member.error,
+    )
+
+
+def _finding(finding: Finding) -> FindingMessage:
+    return FindingMessage(
+        kind=FindingMessage.Kind.Value(finding.kind),
+        subject=finding.subject,
+        since=_timestamp(finding.since),
+        message=finding.message,
+        fix=finding.fix,
+        replica=finding.replica,
     )
 
 

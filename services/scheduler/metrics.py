@@ -21,3 +21,7 @@ TAKEOVER = Histogram(
     "From winning a shard to firing it.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+INVARIANT_FINDINGS = Gauge("chronos_invariant_findings", "Broken rules that this replica sees at present.", ["kind"])
+INVARIANT_REPAIRS = Counter(
+    "chronos_invariant_repairs_total", "Runs about which a broken rule made this replica do something.", ["kind"]
+)

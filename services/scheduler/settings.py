@@ -16,5 +16,7 @@ class SchedulerSettings(ServiceSettings):
     """How late an occurrence may be noticed and still run. Of later ones only the latest runs."""
     watermark_interval: timedelta = Field(default=timedelta(milliseconds=500), ge=timedelta(milliseconds=50))
     """How often progress is written to etcd. A take-over looks again at what fired since."""
+    scan_interval: timedelta = Field(default=timedelta(seconds=5), ge=timedelta(seconds=1))
+    """How often a replica looks whether all that it answers for goes on."""
     most_queued: int = Field(default=50_000, ge=1)
     """Runs that may wait for a dispatcher; at more, firing pauses."""

@@ -1,6 +1,6 @@
 """Dependencies in memory."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 
 class FakeDependants:
@@ -8,9 +8,19 @@ class FakeDependants:
 
     def __init__(self, children: Mapping[tuple[str, str], Iterable[str]] | None = None) -> None:
         self.children = {parent: tuple(names) for parent, names in (children or {}).items()}
+        self.listeners: list[Callable[[str, str], None]] = []
 
     def children_of(self, namespace: str, job_id: str) -> tuple[str, ...]:
         return self.children.get((namespace, job_id), ())
+
+    def on_change(self, callback: Callable[[str, str], None]) -> None:
+        self.listeners.append(callback)
+
+    def add(self, namespace: str, parent: str, child: str) -> None:
+        """Lets a job depend on another one."""
+        self.children[namespace, parent] = (*self.children_of(namespace, parent), child)
+        for callback in self.listeners:
+            callback(namespace, parent)
 
 
 class FakeDependencyStore:

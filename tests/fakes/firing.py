@@ -16,12 +16,16 @@ from services.scheduler.domain.schedule.calendar import WEEKENDS, DaySet
 from services.scheduler.domain.timeline import Timeline
 from services.scheduler.firing.absences import Absences
 from services.scheduler.firing.admission import Admission
+from services.scheduler.firing.begun import BegunVersions
+from services.scheduler.firing.endings import Endings
 from services.scheduler.firing.notes import Notes
 from services.scheduler.firing.orders import Orders
 from services.scheduler.firing.outbox import Outbox
 from services.scheduler.firing.outcomes import Outcomes
 from services.scheduler.firing.owned import OwnedShard, OwnedShards
+from services.scheduler.firing.past import Past
 from services.scheduler.firing.settler import Settler
+from services.scheduler.firing.shard_jobs import ShardJobs
 from services.scheduler.firing.shards import ShardRunner
 from services.scheduler.firing.ticker import Ticker
 from services.scheduler.firing.watermarks import Watermarks
@@ -29,6 +33,7 @@ from services.scheduler.ports.ledger import Reason, Status
 from services.scheduler.ports.orders import ShardChange
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore, FakeLedger, FakeLink, FakeShardStore
+from tests.fakes.versions import FakeVersionStore
 
 Event = delivery.DeliveryEvent
 Execution = execution_pb2.Execution
@@ -175,16 +180,26 @@ class Bench:
         )
         self.ticker = Ticker(
             timeline=self.timeline, owned=self.owned, admission=self.admission, outbox=self.outbox, notes=self.notes,
-            clock=self.clock, grace=timedelta(seconds=60),
+            clock=self.clock, grace=timedelta(seconds=60), longest_nap=timedelta(milliseconds=250),
         )  # fmt: skip
         orders = Orders(
             jobs=self.store, calendars=self.calendars, admission=self.admission, notes=self.notes,
             settler=self.settler, followers=self.followers, signals=self.rounds, clock=self.clock,
         )  # fmt: skip
+        endings = Endings(
+            timeline=self.timeline, notes=self.notes, shards=self.shards, clock=self.clock, grace=timedelta(seconds=60)
+        )  # fmt: skip
+        versions = FakeVersionStore(self.store)
+        past, self.begun = Past(versions, self.shards), BegunVersions(versions)
+        shard_jobs = ShardJobs(
+            timeline=self.timeline, absences=self.absences, past=past, endings=endings, admission=self.admission,
+            rounds=self.rounds, calendars=self.calendars, clock=self.clock,
+        )  # fmt: skip
         self.runner = ShardRunner(
             shards=self.shards, jobs=self.store, calendars=self.calendars, ledger=self.ledger,
-            dispatchers=NoDispatchersToWaitFor(), owned=self.owned, timeline=self.timeline, absences=self.absences,
-            admission=self.admission, orders=orders, follow_ups=self.followers, rounds=self.rounds, outbox=self.outbox,
+            dispatchers=NoDispatchersToWaitFor(), owned=self.owned, shard_jobs=shard_jobs, past=past,
+            begun=self.begun, endings=endings, admission=self.admission,
+            orders=orders, follow_ups=self.followers, rounds=self.rounds, outbox=self.outbox,
             watermarks=self.watermarks, clock=self.clock,
         )  # fmt: skip
 

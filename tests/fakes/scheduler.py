@@ -23,6 +23,8 @@ class FakeJobStore:
         self.jobs: dict[tuple[str, str], Versioned] = {}
         self.versions: dict[tuple[str, str], dict[int, stored_job_pb2.StoredJob]] = {}
         """What FakeVersionStore reads."""
+        self.deleted: dict[str, stored_job_pb2.StoredTombstone] = {}
+        """By uid."""
         self.revision = 100
 
     def _write(self, stored: stored_job_pb2.StoredJob) -> Versioned:
@@ -63,11 +65,14 @@ class FakeJobStore:
             raise Stale("changed")
         return self._write(stored)
 
-    async def delete(self, namespace: str, job_id: str, *, revision: int) -> None:
+    async def delete(self, namespace: str, job_id: str, *, revision: int, at: datetime) -> None:
         if self.jobs[namespace, job_id].revision != revision:
             raise Stale("changed")
-        del self.jobs[namespace, job_id]
-        self.versions.pop((namespace, job_id), None)
+        last = self.jobs.pop((namespace, job_id)).stored
+        versions = self.versions.pop((namespace, job_id), {})
+        tombstone = stored_job_pb2.StoredTombstone(versions=versions.values())
+        tombstone.deleted_at.FromDatetime(at)
+        self.deleted[last.job.uid] = tombstone
 
 
 class FakeLedger:
@@ -83,15 +88,26 @@ class FakeLedger:
         self.definitions: dict[str, ledger_service_pb2.Definition] = {}
         """How executions were delivered, by their ids."""
         self.is_away = False
+        self.sealed_epoch = 0
+        """Notes of earlier epochs are refused."""
+        self.invalid: set[str] = set()
+        """Executions that are never taken."""
+        self.batches: list[int] = []
+        """How many notes came at once."""
 
     async def seal(self, shard: int, epoch: int, watermark: datetime) -> Sealed:
         self._check()
         self.seals.append((shard, epoch, watermark))
         return Sealed(unfinished=self.unfinished, recorded=frozenset(self.recorded))
 
-    async def record(self, notes: Sequence[Note]) -> None:
+    async def record(self, notes: Sequence[Note]) -> frozenset[str]:
         self._check()
-        self.notes.extend(notes)
+        self.batches.append(len(notes))
+        if any(note.execution.id in self.invalid for note in notes):
+            raise InvalidArgument.of("records", "one of them cannot be taken")
+        stale = {note.execution.id for note in notes if note.epoch < self.sealed_epoch}
+        self.notes.extend(note for note in notes if note.epoch >= self.sealed_epoch)
+        return frozenset(stale)
 
     async def find(
         self,
@@ -135,20 +151,50 @@ def _place(execution: execution_pb2.Execution) -> tuple[int, str]:
 
 
 class FakeShardStore:
-    """One shard's jobs and triggers as queues of changes; watermarks in a dict."""
+    """One shard's jobs and triggers as queues of changes; watermarks in a dict.
+
+    The first change of all must be complete; whoever looks anew gets everything that is there by then.
+    """
 
     def __init__(self) -> None:
         self.job_changes: asyncio.Queue[ShardChange] = asyncio.Queue()
         self.trigger_changes: asyncio.Queue[ShardChange] = asyncio.Queue()
+        self._jobs: dict[tuple[str, str], stored_job_pb2.StoredJob] | None = None
+        self._orders: ShardChange | None = None
         self.watermarks: dict[int, tuple[int, datetime]] = {}
+        self.buried: list[stored_job_pb2.StoredTombstone] = []
 
     async def jobs(self, shard: int) -> AsyncGenerator[ShardChange, None]:
+        if self._jobs is not None:
+            while not self.job_changes.empty():
+                self._learn(self.job_changes.get_nowait())
+            yield ShardChange(is_complete=True, jobs=list(self._jobs.values()))
         while True:
-            yield await self.job_changes.get()
+            change = await self.job_changes.get()
+            self._learn(change)
+            yield change
 
     async def triggers(self, shard: int) -> AsyncGenerator[ShardChange, None]:
+        if self._orders is not None:
+            yield self._orders
         while True:
-            yield await self.trigger_changes.get()
+            change = await self.trigger_changes.get()
+            self._orders = self._orders or change
+            yield change
+
+    def _learn(self, change: ShardChange) -> None:
+        if self._jobs is None or change.is_complete:
+            self._jobs = {}
+        for key in change.removed:
+            self._jobs.pop(key, None)
+        self._jobs |= {(stored.job.namespace, stored.job.id): stored for stored in change.jobs}
+
+    async def tombstones(self, shard: int) -> Sequence[stored_job_pb2.StoredTombstone]:
+        return list(self.buried)
+
+    async def delete_tombstones(self, shard: int, epoch: int, jobs: Sequence[tuple[str, str, str]]) -> None:
+        uids = {uid for _, _, uid in jobs}
+        self.buried = [tombstone for tombstone in self.buried if tombstone.versions[-1].job.uid not in uids]
 
     async def watermark(self, shard: int) -> datetime | None:
         found = self.watermarks.get(shard)

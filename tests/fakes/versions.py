@@ -28,6 +28,9 @@ class FakeVersionStore:
     async def get(self, namespace: str, job_id: str, version: int) -> stored_job_pb2.StoredJob | None:
         return self._jobs.versions.get((namespace, job_id), {}).get(version)
 
+    async def get_many(self, wanted: Sequence[tuple[str, str, int]]) -> Sequence[stored_job_pb2.StoredJob | None]:
+        return [await self.get(*version) for version in wanted]
+
     async def numbers(self, namespace: str, job_id: str) -> Sequence[int]:
         return sorted(self._jobs.versions.get((namespace, job_id), {}))
 

@@ -121,13 +121,13 @@ async def test_a_draining_dispatcher_gets_nothing_more(bench: Bench) -> None:
 
 async def test_a_takeover_fires_what_the_earlier_owner_did_not_get_recorded(bench: Bench) -> None:
     link = bench.link()
-    bench.shards.watermarks[SHARD] = (1, START + 2 * SECOND)
-    bench.ledger.recorded = {execution_id("uid-a", microseconds(START + 4 * SECOND))}
-    await bench.clock.advance(5 * SECOND)
+    bench.shards.watermarks[SHARD] = (1, START + 20 * SECOND)
+    bench.ledger.recorded = {execution_id("uid-a", microseconds(START + 22 * SECOND))}
+    await bench.clock.advance(23 * SECOND)
     async with bench.owning(stored()):
         await bench.clock.advance(SECOND / 10)
-    assert times(link) == [START + 3 * SECOND, START + 5 * SECOND]
-    assert bench.ledger.seals == [(SHARD, EPOCH, START + 2 * SECOND)]
+    assert times(link) == [START + 21 * SECOND, START + 23 * SECOND]
+    assert bench.ledger.seals == [(SHARD, EPOCH, START + 20 * SECOND)]
 
 
 async def test_a_takeover_waits_for_history(bench: Bench) -> None:
@@ -139,6 +139,18 @@ async def test_a_takeover_waits_for_history(bench: Bench) -> None:
         bench.ledger.is_away = False
         await bench.clock.advance(SECOND / 2)
         assert times(link) == [START + n * SECOND for n in (1, 2, 3)]
+
+
+async def test_a_job_that_is_deleted_while_a_takeover_waits_for_history_fires_no_more(bench: Bench) -> None:
+    link = bench.link()
+    bench.ledger.is_away = True
+    async with bench.owning(stored()):
+        await bench.clock.advance(SECOND / 2)
+        bench.change(removed=[("default", "a")])
+        await bench.clock.advance(3 * SECOND)
+        bench.ledger.is_away = False
+        await bench.clock.advance(SECOND)
+        assert link.sent == []
 
 
 async def test_a_run_that_a_dispatcher_still_holds_is_left_to_finish(bench: Bench) -> None:
@@ -344,3 +356,19 @@ async def test_an_owned_shard_knows_its_watermark() -> None:
     shard.horizon_us = 500
     shard.unrecorded = {"a": 300, "b": 200}
     assert shard.watermark_us() == 199
+
+
+async def test_the_watermark_does_not_pass_a_run_that_is_held_but_not_yet_in_the_ledger(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored()):
+        await bench.clock.advance(SECOND)
+        identity = link.sent[0].execution_id
+        bench.outbox.link_broken(link)
+        again = bench.link()
+        assert again.asked == [identity]
+        bench.report(again, Event.HELD, identity)
+        await bench.clock.advance(SECOND)
+        assert bench.watermark() < START + SECOND
+        bench.report(again, Event.RECORDED, identity)
+        await bench.clock.advance(SECOND / 2)
+        assert bench.watermark() >= START + SECOND

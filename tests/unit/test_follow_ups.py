@@ -84,7 +84,7 @@ class Replica:
         self.world = world
         self.shards = {number: OwnedShard(number, epoch, 0) for number, epoch in epochs.items()}
         store = EtcdFollowUpStore(etcd, SHARDS)
-        self.follow_ups = FollowUps(store, world.dependants, world.ledger, world.clock)  # type: ignore[arg-type]
+        self.follow_ups = FollowUps(store, world.dependants, world.ledger, world.jobs, world.clock)  # type: ignore[arg-type]
         self.rounds = Rounds(EtcdRoundStore(etcd), world.jobs, world.clock)
         for shard in self.shards.values():
             self.rounds.open(shard)
@@ -236,6 +236,19 @@ async def test_a_job_without_dependants_costs_nothing() -> None:
     assert world.etcd._store.revision == revision
 
 
+async def test_many_runs_without_dependants_that_are_taken_over_cost_nothing() -> None:
+    world = World()
+    replica = await world.replica()
+    revision = world.etcd._store.revision
+    async with replica.running():
+        for number in range(10_000):
+            replica.begin("c", number)
+        await replica.work()
+    assert replica.shard("c").unrecorded == {}
+    assert world.etcd._store.revision == revision
+    assert world.ledger.questions == 0
+
+
 @pytest.mark.parametrize(
     ("reason", "is_told"), [(Execution.DEPENDENCY_FAILED, True), (Execution.OVERLAP, False), (Execution.PAUSED, False)]
 )
@@ -260,6 +273,50 @@ async def test_a_job_that_came_to_depend_while_the_run_was_under_way_is_told_too
         replica.end("a")
         await replica.work()
     assert len(world.triggers()) == 1
+
+
+async def test_that_a_job_came_to_depend_survives_the_owner_of_the_run() -> None:
+    world = World(condition=run_rules_pb2.Dependencies.ANY_SUCCESS)
+    world.dependants.children = {}
+    first = await world.replica()
+    async with first.running():
+        first.begin("a")
+        await first.work(SECOND)
+        assert world.follow_ups() == []
+        world.dependants.add(SPACE, "a", "c")
+        await first.work(SECOND)
+        assert len(world.follow_ups()) == 1
+    world.ledger.add(first.run_of("a"), Execution.SUCCESS, world.clock)
+    second = await world.replica()
+    async with second.running():
+        second.take_over([])
+        await second.work()
+    assert len(world.triggers()) == 1
+    assert world.follow_ups() == []
+
+
+@pytest.mark.parametrize("uid", ["uid-a", "another"])
+async def test_only_a_run_whose_job_is_gone_is_forgotten_when_history_never_learns_of_it(uid: str) -> None:
+    world = World()
+    first = await world.replica()
+    world.jobs._write(stored_job_pb2.StoredJob(job=job_pb2.Job(namespace=SPACE, id="a", uid=uid)))
+    async with first.running():
+        first.begin("a")
+        await first.work(SECOND)
+    second = await world.replica()
+    async with second.running():
+        second.take_over([])
+        await world.clock.advance(timedelta(hours=2))
+        assert len(world.follow_ups()) == (1 if uid == "uid-a" else 0)
+    assert world.signals() == []
+
+
+async def test_an_idle_loop_does_not_wake() -> None:
+    world = World()
+    replica = await world.replica()
+    async with replica.running():
+        await replica.work()
+        assert world.clock.sleeping == 0
 
 
 async def test_a_round_that_waits_too_long_is_closed_with_its_reason() -> None:

@@ -39,6 +39,32 @@ async def test_ignore_leaves_them_all_out_in_one_record(bench: Bench) -> None:
         assert bench.timeline.next_due_us() == microseconds(START + 6 * HOUR)
 
 
+async def test_the_rest_of_a_stretch_is_explained_when_the_ledger_has_its_first_run(bench: Bench) -> None:
+    bench.link()
+    ran = Execution(id=identity_at(3600), namespace="default", job_id="a", status=Execution.SUCCESS)
+    ran.scheduled_time.FromDatetime(START + HOUR)
+    bench.ledger.executions = [ran]
+    await bench.clock.advance(5.5 * HOUR)
+    async with bench.owning(stored(schedule="@hourly", missed_run_policy=IGNORE)):
+        await bench.clock.advance(SECOND)
+        _, rest = bench.noted()
+        assert (rest.id, rest.reason_code, rest.skipped_count) == (identity_at(2 * 3600), Execution.MISSED, 4)
+        assert rest.skipped_until.ToDatetime(START.tzinfo) == START + 5 * HOUR
+        assert bench.watermark() > START + 5 * HOUR
+
+
+async def test_a_stretch_that_the_ledger_has_is_not_explained_again(bench: Bench) -> None:
+    bench.link()
+    known = Execution(id=identity_at(3600), namespace="default", job_id="a", status=Execution.SKIPPED, skipped_count=5)
+    known.scheduled_time.FromDatetime(START + HOUR)
+    known.skipped_until.FromDatetime(START + 5 * HOUR)
+    bench.ledger.executions = [known]
+    await bench.clock.advance(5.5 * HOUR)
+    async with bench.owning(stored(schedule="@hourly", missed_run_policy=IGNORE)):
+        await bench.clock.advance(SECOND)
+        assert len(bench.noted()) == 1
+
+
 async def test_execute_one_runs_the_latest_at_its_own_scheduled_time(bench: Bench) -> None:
     link = bench.link()
     await bench.clock.advance(5.5 * HOUR)

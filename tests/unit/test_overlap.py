@@ -5,9 +5,12 @@ from datetime import timedelta
 import pytest
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 
+from services.scheduler.domain.identity import microseconds
+from services.scheduler.domain.occurrence import Cause, Concurrency, Run
 from services.scheduler.firing.owned import marker_of
 from services.scheduler.ports.orders import ShardChange
 from tests.fakes.firing import (
+    EPOCH,
     SECOND,
     SHARD,
     START,
@@ -131,6 +134,73 @@ async def test_a_late_run_that_would_have_overlapped_on_time_is_skipped(bench: B
         assert ids(link.sent) == [identity_at(2), identity_at(6)]
         (skipped,) = bench.noted()
         assert (skipped.id, skipped.reason_code) == (identity_at(4), Execution.OVERLAP)
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+async def test_a_late_run_whose_job_has_ended_is_explained_when_its_turn_comes(bench: Bench, is_deleted: bool) -> None:
+    link = bench.link()
+    bench.shards.watermarks[SHARD] = (1, START)
+    job = stored(schedule="*/2 * * * * *", concurrency=FORBID)
+    bench.ledger.unfinished = [unfinished(-10, Execution.RUNNING)]
+    async with bench.owning(job):
+        bench.report(link, Event.HELD, identity_at(-10))
+        (shard,) = bench.owned
+        late = Run(
+            execution_id=identity_at(2), job=shard.jobs["default", "a"], shard=SHARD, epoch=EPOCH, cause=Cause.SCHEDULE,
+            scheduled_us=microseconds(START + 2 * SECOND), concurrency=Concurrency.FORBID, traceparent="", is_late=True,
+        )  # fmt: skip
+        await end_job(bench, job, is_deleted=is_deleted)
+        bench.admission.submit([late])
+        assert bench.noted() == []
+        bench.report(link, Event.FINISHED, identity_at(-10))
+        await bench.clock.advance(SECOND / 10)
+        assert link.sent == []
+        (skipped,) = bench.noted()
+        assert skipped.id == identity_at(2)
+        assert skipped.reason_code == (Execution.DELETED if is_deleted else Execution.PAUSED)
+
+
+async def test_a_run_that_was_asked_for_begins_though_its_job_is_disabled_by_now(bench: Bench) -> None:
+    link = bench.link()
+    job = stored(schedule="0 0 1 1 *", concurrency=QUEUE)
+    bench.ledger.unfinished = [unfinished(-10, Execution.RUNNING)]
+    async with bench.owning(job, orders=ShardChange(is_complete=True, triggers=[trigger(PROMISED)])):
+        bench.report(link, Event.HELD, identity_at(-10))
+        await end_job(bench, job, is_deleted=False)
+        bench.report(link, Event.FINISHED, identity_at(-10))
+        assert ids(link.sent) == [PROMISED]
+
+
+async def test_a_run_that_waited_for_its_turn_at_an_earlier_owner_is_not_begun_for_a_disabled_job(bench: Bench) -> None:
+    link = bench.link()
+    bench.ledger.unfinished = [unfinished(-10, Execution.PENDING)]
+    async with bench.owning(stored(enabled=False)):
+        await bench.clock.advance(SECOND)
+        assert link.sent == []
+        assert [(note.id, note.reason_code) for note in bench.noted()] == [(identity_at(-10), Execution.PAUSED)]
+
+
+async def test_a_run_that_is_taken_over_is_followed_to_its_end_unless_it_is_a_replay(bench: Bench) -> None:
+    bench.link()
+    replay = unfinished(-9, Execution.RUNNING)
+    replay.cause = Execution.REPLAY
+    bench.ledger.unfinished = [unfinished(-10, Execution.RUNNING), replay]
+    async with bench.owning(stored()):
+        assert bench.followers.begun == [identity_at(-10)]
+
+
+async def end_job(bench: Bench, job: stored_job_pb2.StoredJob, *, is_deleted: bool) -> None:
+    """Lets a job be deleted, or disabled by a second version."""
+    if is_deleted:
+        bench.change(removed=[("default", "a")])
+    else:
+        disabled = stored_job_pb2.StoredJob()
+        disabled.CopyFrom(job)
+        disabled.job.version, disabled.job.enabled = 2, False
+        disabled.job.updated_at.FromDatetime(bench.clock.now())
+        disabled.disabled_at.FromDatetime(bench.clock.now())
+        bench.change(disabled)
+    await bench.clock.advance(SECOND / 10)
 
 
 async def test_replace_cancels_the_older_run_and_begins_the_new_one_after_its_end(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """History over gRPC."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from chronos.history.v1 import ledger_service_pb2 as ledger_pb2
 from chronos.history.v1 import ledger_service_pb2_grpc as ledger_grpc
 
 from libs.faults import Unavailable
+from libs.rpc.cancellation import unasked_is_unavailable
 from services.dispatcher.ports import Acknowledgement
 
 Call = grpc.aio.StreamStreamCall[ledger_pb2.RecordRequest, ledger_pb2.RecordResponse]
@@ -55,19 +57,26 @@ class GrpcLedgerStream:
     async def send(self, batch: ledger_pb2.RecordRequest) -> None:
         """See LedgerStream."""
         try:
-            await self._call.write(batch)
-        except (grpc.RpcError, grpc.aio.UsageError) as error:
+            with unasked_is_unavailable():
+                await self._call.write(batch)
+        except (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError) as error:
             raise self._broken(error) from error
 
     async def acknowledgements(self) -> AsyncIterator[Acknowledgement]:
         """See LedgerStream."""
+        responses = aiter(self._call)
+        while (response := await self._next(responses)) is not None:
+            yield Acknowledgement(
+                batch=response.batch,
+                stale_execution_ids=frozenset(response.stale_execution_ids),
+                claimed_execution_ids=frozenset(response.claimed_execution_ids),
+            )
+
+    async def _next(self, responses: AsyncIterator[ledger_pb2.RecordResponse]) -> ledger_pb2.RecordResponse | None:
+        """The next one; None at the end."""
         try:
-            async for response in self._call:
-                yield Acknowledgement(
-                    batch=response.batch,
-                    stale_execution_ids=frozenset(response.stale_execution_ids),
-                    claimed_execution_ids=frozenset(response.claimed_execution_ids),
-                )
+            with unasked_is_unavailable():
+                return await anext(responses, None)
         except grpc.RpcError as error:
             raise self._broken(error) from error
 

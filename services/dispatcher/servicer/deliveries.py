@@ -33,14 +33,17 @@ class DeliveryServicer(delivery_grpc.DeliveryServiceServicer):
     async def run(self) -> None:
         """Keeps the readers of all streams, until cancelled."""
         async with asyncio.TaskGroup() as self._readers:
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._readers = None
 
     async def Deliver(
         self, request_iterator: AsyncIterator[delivery_pb2.DeliverRequest], context: Any
     ) -> AsyncIterator[delivery_pb2.DeliverResponse]:
         """See the contract."""
         if self._readers is None:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the dispatcher is starting")
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the dispatcher is starting or stopping")
             return
         outbox = self._streams.open()
         reader = self._readers.create_task(self._read(request_iterator, outbox))

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from chronos.cluster.v1.cluster_pb2 import ClusterMeta, Member, ShardOwner, Watermark
+from chronos.cluster.v1.cluster_pb2 import ClusterMeta, Findings, Member, ShardOwner, Watermark
+from chronos.cluster.v1.cluster_pb2 import Finding as StoredFinding
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.etcd import keys
 from libs.etcd.port import Etcd
 from libs.etcd.values import EndpointStatus, KeyValue
-from services.gateway.domain.cluster import Cluster, EtcdMember, Meta, Replica, Shard
+from services.gateway.domain.cluster import Cluster, EtcdMember, Finding, Meta, Replica, Shard
 
 
 class EtcdClusterReader:
@@ -23,6 +24,7 @@ class EtcdClusterReader:
         stored = await self._etcd.get(keys.META)
         members = await self._etcd.list_prefix(keys.MEMBERS)
         shards = await self._etcd.list_prefix(keys.SHARDS)
+        findings = await self._etcd.list_prefix(keys.FINDINGS)
         meta = _meta(stored.value) if stored else None
         return Cluster(
             meta=meta,
@@ -32,6 +34,7 @@ class EtcdClusterReader:
             shards=_shards(meta.shard_count if meta else 0, shards.items),
             etcd=[_etcd_member(status) for status in await self._etcd.statuses()],
             job_count=await self._etcd.count(keys.JOB_INDEX),
+            findings=_findings(findings.items),
         )
 
 
@@ -72,12 +75,36 @@ def _shards(count: int, items: Iterable[KeyValue]) -> list[Shard]:
 def _shard(number: int, owner: KeyValue | None, watermark: datetime | None) -> Shard:
     if owner is None:
         return Shard(number=number, watermark=watermark)
+    holder = ShardOwner.FromString(owner.value)
     return Shard(
         number=number,
-        owner=ShardOwner.FromString(owner.value).replica,
+        owner=holder.replica,
+        owner_instance=holder.instance,
         epoch=owner.create_revision,
         watermark=watermark,
     )
+
+
+def _findings(items: Iterable[KeyValue]) -> list[Finding]:
+    stored = [finding for item in items for finding in Findings.FromString(item.value).findings]
+    return sorted((_finding(each) for each in stored), key=lambda one: (one.since, one.replica, one.subject))
+
+
+def _finding(stored: StoredFinding) -> Finding:
+    return Finding(
+        kind=_kind(stored.kind),
+        subject=stored.subject,
+        since=_moment(stored.since),
+        message=stored.message,
+        fix=stored.fix,
+        replica=stored.replica,
+    )
+
+
+def _kind(number: int) -> str:
+    """The name of a kind; that of a newer release than ours is not known."""
+    known = StoredFinding.Kind.DESCRIPTOR.values_by_number.get(number)
+    return known.name if known is not None else "KIND_UNSPECIFIED"
 
 
 def _etcd_member(status: EndpointStatus) -> EtcdMember:

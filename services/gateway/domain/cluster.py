@@ -4,6 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+# An idle shard is written every 5 s.
+HAND_OVER = timedelta(seconds=7)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meta:
@@ -30,10 +33,14 @@ class Replica:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """A shard. `owner` is a replica's name, empty for none; `epoch` is 0 then. `watermark` None: never written."""
+    """A shard. `owner` is a replica's name, empty for none; `epoch` is 0 then. `watermark` None: never written.
+
+    `owner_instance` is the process that has put its name there.
+    """
 
     number: int
     owner: str = ""
+    owner_instance: str = ""
     epoch: int = 0
     watermark: datetime | None = None
 
@@ -51,14 +58,27 @@ class EtcdMember:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a replica finds wrong with what it answers for, and what to do about it. `kind` is a name in upper case."""
+
+    kind: str
+    subject: str
+    since: datetime
+    message: str
+    fix: str
+    replica: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """What etcd knows. `meta` is None before any service has created it."""
+    """What etcd knows. `meta` is None before any service has created it. `findings`: the oldest first."""
 
     meta: Meta | None
     replicas: Sequence[Replica]
     shards: Sequence[Shard]
     etcd: Sequence[EtcdMember]
     job_count: int
+    findings: Sequence[Finding] = ()
 
 
 def problems_of(
@@ -92,6 +112,8 @@ def _shard_problems(cluster: Cluster, now: datetime, tolerance: timedelta) -> It
         return
     if unowned := [shard.number for shard in cluster.shards if not shard.owner]:
         yield f"{_shards(unowned)} without an owner: jobs there do not fire"
+    if left := _left(cluster, now):
+        yield f"{_shards(left)} owned by a process that is no live member: stop it, so that its lease ends"
     late: dict[int, timedelta] = {
         shard.number: now - shard.watermark
         for shard in cluster.shards
@@ -99,6 +121,20 @@ def _shard_problems(cluster: Cluster, now: datetime, tolerance: timedelta) -> It
     }
     if late:
         yield f"{_shards(list(late))} behind: the oldest watermark is {_seconds(late)} s old"
+
+
+def _left(cluster: Cluster, now: datetime) -> list[int]:
+    """Shards whose owner has left the cluster and says nothing more; one that hands them over goes on for a moment."""
+    live = {replica.instance for replica in cluster.replicas}
+    return [
+        shard.number
+        for shard in cluster.shards
+        if shard.owner and shard.owner_instance not in live and not _is_recent(shard.watermark, now)
+    ]
+
+
+def _is_recent(watermark: datetime | None, now: datetime) -> bool:
+    return watermark is not None and now - watermark <= HAND_OVER
 
 
 def _seconds(late: Mapping[int, timedelta]) -> int:

@@ -12,7 +12,9 @@ from chronos.history.v1 import execution_pb2
 
 from libs.clock import Clock
 from libs.etcd.membership import MemberWatch
+from libs.faults import Unavailable
 from libs.log import get_logger
+from libs.rpc.cancellation import unasked_is_unavailable
 from services.scheduler.convert.firing import delivery_of
 from services.scheduler.domain.occurrence import Run
 from services.scheduler.ports.ledger import DispatcherLink
@@ -43,7 +45,7 @@ class Link:
 
     def __init__(self, instance: str) -> None:
         self._instance = instance
-        self._requests: asyncio.Queue[delivery_service_pb2.DeliverRequest] = asyncio.Queue()
+        self._requests: asyncio.Queue[delivery_service_pb2.DeliverRequest | None] = asyncio.Queue()
 
     @property
     def instance(self) -> str:
@@ -64,9 +66,13 @@ class Link:
         self._requests.put_nowait(delivery_service_pb2.DeliverRequest(cancellations=[wish]))
 
     async def requests(self) -> AsyncIterator[delivery_service_pb2.DeliverRequest]:
-        """What the stream sends, for ever."""
-        while True:
-            yield await self._requests.get()
+        """What the stream sends, until `close`."""
+        while (request := await self._requests.get()) is not None:
+            yield request
+
+    def close(self) -> None:
+        """Ends `requests`. A stream that ended otherwise would leave its reader waiting there."""
+        self._requests.put_nowait(None)
 
 
 class DispatcherPool:
@@ -79,15 +85,22 @@ class DispatcherPool:
         self._clock = clock
         self._tried: set[str] = set()
         self._open: set[str] = set()
+        self._settling: set[asyncio.Event] = set()
         self._log = get_logger()
 
     async def settled(self, *, deadline: timedelta) -> None:
         """Waits until every known dispatcher was tried once, at most until the deadline."""
         end = self._clock.monotonic() + deadline.total_seconds()
-        while self._clock.monotonic() < end:
-            if self._members.version and self._tried.issuperset(self._members.members):
-                return
-            await self._clock.sleep(timedelta(milliseconds=5))
+        changed = asyncio.Event()
+        self._settling.add(changed)
+        try:
+            while (left := end - self._clock.monotonic()) > 0:
+                if self._members.version and self._tried.issuperset(self._members.members):
+                    return
+                changed.clear()
+                await self._clock.wait(changed, timedelta(seconds=left))
+        finally:
+            self._settling.discard(changed)
 
     async def run(self) -> None:
         """Serves every dispatcher that is a member; for ever."""
@@ -102,13 +115,14 @@ class DispatcherPool:
                 for instance, member in self._members.members.items():
                     if instance not in serving:
                         serving[instance] = group.create_task(self._serve(member), name=f"link to {member.replica}")
+                self._tell_settling()
 
     async def _serve(self, member: Member) -> None:
         pause = SHORTEST_PAUSE
         try:
             while True:
                 was_open = await self._try_stream(member)
-                self._tried.add(member.instance)
+                self._note_tried(member)
                 if not was_open:
                     self._listener.dispatcher_gone(member.instance)
                 pause = SHORTEST_PAUSE if was_open else min(2 * pause, LONGEST_PAUSE)
@@ -116,11 +130,22 @@ class DispatcherPool:
         finally:
             self._listener.dispatcher_gone(member.instance)
 
+    def _note_tried(self, member: Member) -> None:
+        self._tried.add(member.instance)
+        self._tell_settling()
+
+    def _tell_settling(self) -> None:
+        for changed in self._settling:
+            changed.set()
+
     async def _try_stream(self, member: Member) -> bool:
         """Serves one stream to its end, and says whether it was ever open."""
         self._open.discard(member.instance)
         try:
-            await self._stream(member)
+            with unasked_is_unavailable():
+                await self._stream(member)
+        except Unavailable as error:
+            self._log.warning("stream to dispatcher broke", dispatcher=member.replica, error=error.message)
         except grpc.aio.AioRpcError as error:
             self._log.info("stream to dispatcher ended", dispatcher=member.replica, code=error.code().name)
         return member.instance in self._open
@@ -134,9 +159,10 @@ class DispatcherPool:
                     if member.instance not in self._open:
                         self._open.add(member.instance)
                         self._listener.link_opened(link)
-                        self._tried.add(member.instance)
+                        self._note_tried(member)
                     self._listener.link_answered(link, response)
             finally:
+                link.close()
                 call.cancel()
                 if member.instance in self._open:
                     self._listener.link_broken(link)

@@ -1,6 +1,6 @@
 """Who depends on whom, in etcd: an index from a job to those that run after it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from chronos.scheduler.v1 import job_pb2
 
@@ -68,6 +68,11 @@ class EtcdDependants:
         self._etcd = etcd
         self._children: dict[tuple[str, str], tuple[str, ...]] = {}
         self._signal = Signal()
+        self._listeners: list[Callable[[str, str], None]] = []
+
+    def on_change(self, callback: Callable[[str, str], None]) -> None:
+        """See ports.DependantsBook."""
+        self._listeners.append(callback)
 
     def children_of(self, namespace: str, job_id: str) -> tuple[str, ...]:
         """See ports.DependantsBook."""
@@ -83,10 +88,16 @@ class EtcdDependants:
         async for update in self._etcd.follow(keys.DEPENDANTS):
             if isinstance(update, Snapshot):
                 self._children = _all_children(update.items)
+                for parent in self._children:
+                    self._tell(*parent)
             else:
                 for event in update.events:
                     self._learn(event)
             self._signal.fire()
+
+    def _tell(self, namespace: str, parent: str) -> None:
+        for callback in self._listeners:
+            callback(namespace, parent)
 
     def _learn(self, event: Event) -> None:
         namespace, parent, child = _names(event.key)
@@ -95,6 +106,7 @@ class EtcdDependants:
             children.add(child)
         if children:
             self._children[namespace, parent] = tuple(sorted(children))
+            self._tell(namespace, parent)
         else:
             self._children.pop((namespace, parent), None)
 

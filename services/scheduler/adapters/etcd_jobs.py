@@ -1,11 +1,11 @@
 """Jobs in etcd: the job, its present version, its entry in the index, and the answer to its request id, in one
-transaction each.
+transaction each. A job that is deleted leaves a tombstone.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from chronos.scheduler.v1 import job_pb2, stored_job_pb2
+from chronos.scheduler.v1 import stored_job_pb2
 
 from libs.etcd import keys
 from libs.etcd.port import Etcd
@@ -19,6 +19,10 @@ from services.scheduler.ports.jobs import JobPage, Versioned
 REQUEST_MEMORY = timedelta(hours=24)
 READS_PER_TXN = 100
 VERSIONS_KEPT = 50
+VERSIONS_BURIED = 20
+REMEMBERED = timedelta(hours=1)
+# Of the versions before the last one; etcd refuses requests of more than 1.5 MB.
+MOST_BURIED_BYTES = 256 * 1024
 
 
 class EtcdJobStore:
@@ -92,29 +96,48 @@ class EtcdJobStore:
         if (outdated := stored.job.version - VERSIONS_KEPT) > 1:
             puts.append(Delete(keys.version(stored.job.namespace, stored.job.id, outdated)))
         old = await self._version_of(stored.job.namespace, stored.job.id, revision)
-        result = await self._guarded.txn([Compare.mod_revision_is(key, revision)], puts, old=old, new=stored.job)
+        result = await self._guarded.txn([Compare.mod_revision_is(key, revision)], puts, old=old.job, new=stored.job)
         if not result.succeeded:
             raise _stale(stored.job.id)
         return Versioned(stored=stored, revision=result.revision)
 
-    async def delete(self, namespace: str, job_id: str, *, revision: int) -> None:
+    async def delete(self, namespace: str, job_id: str, *, revision: int, at: datetime) -> None:
         """See ports.JobStore."""
         key = self._key(namespace, job_id)
         old = await self._version_of(namespace, job_id, revision)
+        shard, tombstone = self._shard(namespace, job_id), await self._tombstone(old, at)
         steps: list[Operation] = [
             Delete(key),
             Delete(keys.job_index(namespace, job_id)),
             DeletePrefix(keys.versions_of(namespace, job_id)),
+            Put(keys.tombstone(shard, namespace, job_id, old.job.uid), tombstone.SerializeToString()),
         ]
-        result = await self._guarded.txn([Compare.mod_revision_is(key, revision)], steps, old=old, new=None)
+        result = await self._guarded.txn([Compare.mod_revision_is(key, revision)], steps, old=old.job, new=None)
         if not result.succeeded:
             raise _stale(job_id)
 
-    async def _version_of(self, namespace: str, job_id: str, revision: int) -> job_pb2.Job:
+    async def _tombstone(self, last: stored_job_pb2.StoredJob, deleted_at: datetime) -> stored_job_pb2.StoredTombstone:
+        """What is kept of a job: the versions that were in force during its last hour, as far as there is room."""
+        job, versions, size = last.job, [last], 0
+        if last.job.updated_at.ToDatetime(UTC) > deleted_at - REMEMBERED:
+            numbers = range(job.version - 1, max(0, job.version - VERSIONS_BURIED), -1)
+            found = await self._etcd.get_many([keys.version(job.namespace, job.id, number) for number in numbers])
+            for item in found:
+                size += len(item.value) if item is not None else 0
+                if item is None or size > MOST_BURIED_BYTES:
+                    break
+                versions.append(stored_job_pb2.StoredJob.FromString(item.value))
+                if versions[-1].job.updated_at.ToDatetime(UTC) <= deleted_at - REMEMBERED:
+                    break
+        tombstone = stored_job_pb2.StoredTombstone(versions=reversed(versions))
+        tombstone.deleted_at.FromDatetime(deleted_at)
+        return tombstone
+
+    async def _version_of(self, namespace: str, job_id: str, revision: int) -> stored_job_pb2.StoredJob:
         found = await self.get(namespace, job_id)
         if found is None or found.revision != revision:
             raise _stale(job_id)
-        return found.stored.job
+        return found.stored
 
     def _key(self, namespace: str, job_id: str) -> bytes:
         return keys.job(self._shard(namespace, job_id), namespace, job_id)

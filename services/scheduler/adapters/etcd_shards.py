@@ -9,7 +9,7 @@ from chronos.scheduler.v1 import stored_job_pb2
 
 from libs.etcd import keys
 from libs.etcd.port import Etcd
-from libs.etcd.transactions import Compare, Put
+from libs.etcd.transactions import Compare, Delete, Put
 from libs.etcd.values import Snapshot
 from services.scheduler.ports.orders import ShardChange
 
@@ -29,11 +29,10 @@ class EtcdShardStore:
                 if isinstance(change, Snapshot):
                     yield ShardChange(is_complete=True, jobs=[_job(item.value) for item in change.items])
                     continue
-                latest = {event.key: event for event in change.events}
+                ends = {event.key: index for index, event in enumerate(change.events) if event.is_delete}
+                puts = [event for index, event in enumerate(change.events) if index > ends.get(event.key, -1)]
                 yield ShardChange(
-                    is_complete=False,
-                    jobs=[_job(event.value) for event in latest.values() if not event.is_delete],
-                    removed=[_names(event.key) for event in latest.values() if event.is_delete],
+                    is_complete=False, jobs=[_job(event.value) for event in puts], removed=[_names(key) for key in ends]
                 )
 
     async def triggers(self, shard: int) -> AsyncGenerator[ShardChange, None]:
@@ -45,6 +44,18 @@ class EtcdShardStore:
                 else:
                     puts = [(event.key, event.value) for event in change.events if not event.is_delete]
                     yield _orders(puts, is_complete=False)
+
+    async def tombstones(self, shard: int) -> Sequence[stored_job_pb2.StoredTombstone]:
+        """See ports.ShardStore."""
+        listing = await self._etcd.list_prefix(keys.tombstones_of_shard(shard))
+        return [stored_job_pb2.StoredTombstone.FromString(item.value) for item in listing.items]
+
+    async def delete_tombstones(self, shard: int, epoch: int, jobs: Sequence[tuple[str, str, str]]) -> None:
+        """See ports.ShardStore."""
+        is_owner = Compare.create_revision_is(keys.shard_owner(shard), epoch)
+        for start in range(0, len(jobs), WRITES_PER_TXN):
+            some = jobs[start : start + WRITES_PER_TXN]
+            await self._etcd.txn([is_owner], [Delete(keys.tombstone(shard, *job)) for job in some])
 
     async def watermark(self, shard: int) -> datetime | None:
         """See ports.ShardStore."""

@@ -8,6 +8,8 @@ from libs.etcd import keys
 from libs.etcd.port import Etcd
 from services.scheduler.ports.jobs import VersionPage
 
+READS_PER_TXN = 100
+
 
 class EtcdVersionStore:
     """See ports.VersionStore."""
@@ -28,6 +30,14 @@ class EtcdVersionStore:
         """See ports.VersionStore."""
         found = await self._etcd.get(keys.version(namespace, job_id, version))
         return _stored(found.value) if found is not None else None
+
+    async def get_many(self, wanted: Sequence[tuple[str, str, int]]) -> Sequence[stored_job_pb2.StoredJob | None]:
+        """See ports.VersionStore."""
+        found: list[stored_job_pb2.StoredJob | None] = []
+        for start in range(0, len(wanted), READS_PER_TXN):
+            some = [keys.version(*version) for version in wanted[start : start + READS_PER_TXN]]
+            found += [_stored(item.value) if item is not None else None for item in await self._etcd.get_many(some)]
+        return found
 
     async def numbers(self, namespace: str, job_id: str) -> Sequence[int]:
         """See ports.VersionStore."""

@@ -1,45 +1,51 @@
 """History, reached at any of its replicas."""
 
-import random
-from collections.abc import AsyncIterator, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
 import grpc
-from chronos.history.v1 import ledger_service_pb2, ledger_service_pb2_grpc
+from chronos.history.v1 import execution_pb2, ledger_service_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.etcd.membership import MemberWatch
 from libs.faults import Unavailable
-from libs.rpc.channel import fault_from
+from services.scheduler.adapters.history_channels import HistoryChannels, OpenChannel
 from services.scheduler.ports.ledger import Found, Note, Sealed
 
-SEAL_DEADLINE = timedelta(seconds=10)
+# For each message, and for all of them.
+SEAL_PART_DEADLINE = timedelta(seconds=10)
+SEAL_DEADLINE = timedelta(seconds=60)
 FIND_DEADLINE = timedelta(seconds=10)
 RECORD_DEADLINE = timedelta(seconds=5)
-OpenChannel = Callable[[str], grpc.aio.Channel]
 
 
 class HistoryLedger:
-    """See ports.Ledger. Keeps one channel to each replica that it used."""
+    """See ports.Ledger."""
 
     def __init__(self, members: MemberWatch, open_channel: OpenChannel) -> None:
-        self._members = members
-        self._open_channel = open_channel
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._channels = HistoryChannels(members, open_channel)
 
     async def seal(self, shard: int, epoch: int, watermark: datetime) -> Sealed:
         """See ports.Ledger."""
         time = Timestamp()
         time.FromDatetime(watermark)
         request = ledger_service_pb2.SealShardRequest(shard=shard, epoch=epoch, watermark=time)
-        stub = await self._stub()
-        try:
-            response = await stub.SealShard(request, timeout=SEAL_DEADLINE.total_seconds())
-        except grpc.aio.AioRpcError as error:
-            raise fault_from(error) from error
-        return Sealed(unfinished=list(response.unfinished), recorded=frozenset(response.recorded_execution_ids))
+        unfinished: list[execution_pb2.Execution] = []
+        recorded: set[str] = set()
+        async with self._channels.stub() as stub:
+            call = stub.SealShard(request, timeout=SEAL_DEADLINE.total_seconds())
+            try:
+                while (part := await _next_part(call)) is not None:
+                    unfinished.extend(part.unfinished)
+                    recorded.update(part.recorded_execution_ids)
+            except TimeoutError as error:
+                raise Unavailable("history took too long to seal a shard") from error
+            finally:
+                call.cancel()
+        return Sealed(unfinished=unfinished, recorded=frozenset(recorded))
 
-    async def record(self, notes: Sequence[Note]) -> None:
+    async def record(self, notes: Sequence[Note]) -> frozenset[str]:
         """See ports.Ledger."""
         request = ledger_service_pb2.RecordRequest(
             batch=1,
@@ -52,12 +58,9 @@ class HistoryLedger:
         async def requests() -> AsyncIterator[ledger_service_pb2.RecordRequest]:
             yield request
 
-        stub = await self._stub()
-        try:
-            async for _ in stub.Record(requests(), timeout=RECORD_DEADLINE.total_seconds()):
-                return
-        except grpc.aio.AioRpcError as error:
-            raise fault_from(error) from error
+        async with self._channels.stub() as stub:
+            async for answer in stub.Record(requests(), timeout=RECORD_DEADLINE.total_seconds()):
+                return frozenset(answer.stale_execution_ids)
         raise Unavailable("history ended the stream before it acknowledged the notes")
 
     async def find(
@@ -85,27 +88,19 @@ class HistoryLedger:
             getattr(request, "from").FromDatetime(start)  # `from` is a keyword of Python
         if end is not None:
             request.to.FromDatetime(end)
-        stub = await self._stub()
-        try:
+        async with self._channels.stub() as stub:
             response = await stub.FindExecutions(request, timeout=FIND_DEADLINE.total_seconds())
-        except grpc.aio.AioRpcError as error:
-            raise fault_from(error) from error
         return Found(executions=response.executions, definitions=response.definitions)
 
     async def close(self) -> None:
         """Closes every channel."""
-        for channel in self._channels.values():
-            await channel.close()
+        await self._channels.close()
 
-    async def _stub(self) -> "ledger_service_pb2_grpc.LedgerServiceAsyncStub":
-        members = list(self._members.members.values())
-        if not members:
-            raise Unavailable("no history service is there; start one")
-        addresses = {member.address for member in members}
-        for address in self._channels.keys() - addresses:
-            await self._channels.pop(address).close()
-        address = random.choice(members).address
-        channel = self._channels.get(address)
-        if channel is None:
-            channel = self._channels[address] = self._open_channel(address)
-        return ledger_service_pb2_grpc.LedgerServiceStub(channel)
+
+async def _next_part(
+    call: grpc.aio.UnaryStreamCall[ledger_service_pb2.SealShardRequest, ledger_service_pb2.SealShardResponse],
+) -> ledger_service_pb2.SealShardResponse | None:
+    """The next message of a seal; None at its end."""
+    async with asyncio.timeout(SEAL_PART_DEADLINE.total_seconds()):
+        part = await call.read()
+    return part if isinstance(part, ledger_service_pb2.SealShardResponse) else None

@@ -2,9 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from libs.etcd.meta import ensure_meta
-from libs.mesh import open_node
+from libs.faults import Unavailable
+from libs.log import get_logger
+from libs.mesh import Node, OpenNode, open_node
 from libs.process import App
 from services.scheduler.adapters.ledger import HistoryLedger
 from services.scheduler.app.api import build_api
@@ -12,12 +15,14 @@ from services.scheduler.app.firing import build_firing
 from services.scheduler.app.stores import open_stores
 from services.scheduler.settings import SchedulerSettings
 
+META_PAUSE = timedelta(milliseconds=100)
+
 
 @asynccontextmanager
-async def open_app(settings: SchedulerSettings) -> AsyncIterator[App]:
+async def open_app(settings: SchedulerSettings, enter: OpenNode = open_node) -> AsyncIterator[App]:
     """The scheduler, ready to start."""
-    async with open_node("scheduler", settings) as node:
-        shard_count = (await ensure_meta(node.etcd, settings.shard_count, clock=node.clock)).shard_count
+    async with enter("scheduler", settings) as node:
+        shard_count = await find_shard_count(node, settings.shard_count)
         stores = open_stores(node, shard_count)
         histories = node.watch("history")
         ledger = HistoryLedger(histories, node.channel)
@@ -37,3 +42,16 @@ async def open_app(settings: SchedulerSettings) -> AsyncIterator[App]:
             yield App(start=start, loops=loops, drain=drain)
         finally:
             await ledger.close()
+
+
+async def find_shard_count(node: Node, wanted: int) -> int:
+    """How many shards the cluster has: `wanted` if it is new. Waits for etcd; raises WrongState for a newer format."""
+    is_told = False
+    while True:
+        try:
+            return (await ensure_meta(node.etcd, wanted, clock=node.clock)).shard_count
+        except Unavailable as error:
+            if not is_told:
+                get_logger().warning("waiting for etcd", error=error.message)
+            is_told = True
+            await node.clock.sleep(META_PAUSE)

@@ -8,20 +8,25 @@ from libs.etcd.ownership import Claim, ShardOwnership
 from libs.mesh import Node
 from services.scheduler import metrics
 from services.scheduler.adapters.dispatchers import DispatcherPool
+from services.scheduler.app.scan import FiringParts, scan_loops
 from services.scheduler.app.stores import Stores
 from services.scheduler.domain.identity import microseconds
 from services.scheduler.domain.timeline import Timeline
 from services.scheduler.firing.absences import Absences
 from services.scheduler.firing.admission import Admission
+from services.scheduler.firing.begun import BegunVersions
+from services.scheduler.firing.endings import Endings
 from services.scheduler.firing.follow_ups import FollowUps
 from services.scheduler.firing.notes import Notes
 from services.scheduler.firing.orders import Orders
 from services.scheduler.firing.outbox import Outbox
 from services.scheduler.firing.outcomes import Outcomes
 from services.scheduler.firing.owned import OwnedShards
+from services.scheduler.firing.past import Past
 from services.scheduler.firing.quotas import Quotas
 from services.scheduler.firing.rounds import Rounds
 from services.scheduler.firing.settler import Settler
+from services.scheduler.firing.shard_jobs import ShardJobs
 from services.scheduler.firing.shards import ShardRunner
 from services.scheduler.firing.ticker import Ticker
 from services.scheduler.firing.watermarks import Watermarks
@@ -61,7 +66,7 @@ def build_firing(node: Node, settings: SchedulerSettings, stores: Stores, ledger
     outbox = Outbox(owned, outcomes, limit=settings.most_queued)
     pool = DispatcherPool(dispatchers, node.channel, outbox, clock)
     quotas = Quotas(stores.quotas, stores.namespace_book, node.member.instance, lease_generation, clock)
-    follow_ups = FollowUps(stores.follow_ups, stores.dependants, ledger, clock)
+    follow_ups = FollowUps(stores.follow_ups, stores.dependants, ledger, stores.jobs, clock)
     rounds = Rounds(stores.rounds, stores.jobs, clock)
     admission = Admission(
         owned=owned, outbox=outbox, notes=notes, settler=settler, quotas=quotas, followers=follow_ups, clock=clock
@@ -72,18 +77,32 @@ def build_firing(node: Node, settings: SchedulerSettings, stores: Stores, ledger
     watermarks = Watermarks(store=stores.shards, owned=owned, clock=clock, interval=settings.watermark_interval)
     ticker = Ticker(
         timeline=timeline, owned=owned, admission=admission, outbox=outbox, notes=notes, clock=clock,
-        grace=settings.grace_period,
+        grace=settings.grace_period, longest_nap=settings.watermark_interval / 2,
     )  # fmt: skip
     orders = Orders(
         jobs=stores.jobs, calendars=stores.calendar_book, admission=admission, notes=notes, settler=settler,
         followers=follow_ups, signals=rounds, clock=clock,
     )  # fmt: skip
+    endings = Endings(
+        timeline=timeline, notes=notes, shards=stores.shards, clock=clock, grace=settings.grace_period
+    )  # fmt: skip
+    past = Past(stores.versions, stores.shards)
+    begun = BegunVersions(stores.versions)
+    shard_jobs = ShardJobs(
+        timeline=timeline, absences=absences, past=past, endings=endings, admission=admission, rounds=rounds,
+        calendars=stores.calendar_book, clock=clock,
+    )  # fmt: skip
     runner = ShardRunner(
         shards=stores.shards, jobs=stores.jobs, calendars=stores.calendar_book, ledger=ledger, dispatchers=pool,
-        owned=owned, timeline=timeline, absences=absences, admission=admission, orders=orders, follow_ups=follow_ups,
-        rounds=rounds, outbox=outbox, watermarks=watermarks, clock=clock,
+        owned=owned, shard_jobs=shard_jobs, past=past, begun=begun, endings=endings,
+        admission=admission, orders=orders, follow_ups=follow_ups, rounds=rounds, outbox=outbox,
+        watermarks=watermarks, clock=clock,
     )  # fmt: skip
     ownership = ShardOwnership(node.etcd, lease, peers, node.member, shard_count, own, clock)
+    parts = FiringParts(
+        timeline=timeline, owned=owned, outbox=outbox, admission=admission, notes=notes, settler=settler,
+        ownership=ownership, dispatchers=dispatchers, begun=begun,
+    )  # fmt: skip
     measure(owned, timeline, outbox, clock)
     loops = {
         "peers": peers.run,
@@ -99,6 +118,7 @@ def build_firing(node: Node, settings: SchedulerSettings, stores: Stores, ledger
         "rounds": rounds.run,
         "ticker": ticker.run,
         "ownership": ownership.run,
+        **scan_loops(node, settings, ledger, parts),
     }
     return Firing(loops=loops, hand_over=ownership.hand_over)
 

@@ -1,5 +1,6 @@
 """The gate before the outbox: overlap policy, quotas, and what waits for its turn."""
 
+import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ PATIENCE = timedelta(minutes=1)
 # For so long after its begin a late run makes those that are on time wait, instead of letting them be skipped.
 CATCHING_UP_US = 10_000_000
 DELETED = "the job was deleted before the run's turn came"
+DISABLED = "the job was disabled before the run's turn came"
 
 
 class QuotaGate(Protocol):
@@ -86,23 +88,29 @@ class Admission:
         self._slots = Slots()
         self._began_us: dict[str, int] = {}
         self._waiters: dict[str, deque[Waiter]] = {}
+        self._has_waiters = asyncio.Event()
 
     def submit(self, runs: Iterable[Run]) -> None:
         """Takes runs that are due, in order."""
         self._outbox.submit([run for run in runs if self._admit(run)])
 
     def adopt(self, shard: OwnedShard, running: Sequence[Run], waiting: Sequence[Run]) -> None:
-        """Takes over what an earlier owner left: runs that were handed out, and runs that waited for their turn."""
+        """Takes over what an earlier owner left: runs that were handed out, and runs that waited for their turn.
+
+        A run that counts as under way already, though no dispatcher was known to have it, is not counted twice.
+        """
         for run in running:
+            if self._slots.is_running(run):
+                continue
             self._slots.begin(run)
             self._began_us[run.execution_id] = run.scheduled_us
             self._quotas.adopt(run.job.namespace)
+            if run.cause is not Cause.REPLAY:
+                self._followers.begin(shard, run)
         self._outbox.adopt(running)
         for run in waiting:
-            if run.job.definition:
+            if not self._is_called_off(shard, run):
                 self.submit([run])
-            else:
-                self._explain(shard, run, Execution.SKIPPED, Execution.DELETED, DELETED)
 
     def resume(self, shard: OwnedShard, run: Run) -> None:
         """A run that the ledger has already, begun by an earlier owner: it is not fired again."""
@@ -171,8 +179,11 @@ class Admission:
     async def run(self) -> None:
         """Ends the patience of runs that wait for a quota; until cancelled."""
         while True:
+            await self._has_waiters.wait()
             await self._clock.sleep(CHECK_INTERVAL)
             now = self._clock.monotonic()
+            if not any(self._waiters.values()):
+                self._has_waiters.clear()
             for namespace, waiters in self._waiters.items():
                 while waiters and waiters[0].deadline <= now:
                     self._refuse(
@@ -230,6 +241,7 @@ class Admission:
         if answer.verdict is Verdict.WAIT:
             deadline = self._clock.monotonic() + PATIENCE.total_seconds()
             self._waiters.setdefault(run.job.namespace, deque()).append(Waiter(run, deadline))
+            self._has_waiters.set()
         else:
             self._refuse(run, answer.reason)
         return False
@@ -249,14 +261,37 @@ class Admission:
     def _pass_on(self, run: Run) -> None:
         began_us = self._began_us.pop(run.execution_id, None)
         following = self._slots.end(run)
-        while following is not None and began_us is not None and self._would_overlap(following, run, began_us):
-            shard = self._owned.get(following.shard, following.epoch)
-            if shard is not None:
-                reason = f"run {run.execution_id} would have been under way at its time; this one was noticed late"
-                self._explain(shard, following, Execution.SKIPPED, Execution.OVERLAP, reason)
+        while following is not None and self._is_given_up(following, run, began_us):
             following = self._slots.end(following)
         if following is not None and self._enter(following):
             self._outbox.submit([following])
+
+    def _is_given_up(self, following: Run, run: Run, began_us: int | None) -> bool:
+        """Explains a run whose turn it is after another one, if it is not to begin any more."""
+        shard = self._owned.get(following.shard, following.epoch)
+        if shard is not None and self._is_called_off(shard, following):
+            return True
+        if began_us is None or not self._would_overlap(following, run, began_us):
+            return False
+        if shard is not None:
+            reason = f"run {run.execution_id} would have been under way at its time; this one was noticed late"
+            self._explain(shard, following, Execution.SKIPPED, Execution.OVERLAP, reason)
+        return True
+
+    def _is_called_off(self, shard: OwnedShard, run: Run) -> bool:
+        """Explains a run that comes to its turn only now that its job is disabled or gone; see `withdraw`."""
+        job = shard.jobs.get(run.job.key)
+        is_scheduled = run.cause is Cause.SCHEDULE
+        if job is not None and job.uid == run.job.uid:
+            if job.is_enabled or not is_scheduled:
+                return False
+            self._explain(shard, run, Execution.SKIPPED, Execution.PAUSED, DISABLED)
+            return True
+        # The watch may not have told of the job of a run that was asked for.
+        is_gone = (*run.job.key, run.job.uid) in shard.buried or (is_scheduled and run.job.key not in shard.broken)
+        if is_gone:
+            self._explain(shard, run, Execution.SKIPPED, Execution.DELETED, DELETED)
+        return is_gone
 
     def _would_overlap(self, late: Run, run: Run, began_us: int) -> bool:
         """Whether a run that waited because it, or the one before, was late would have met it on time, too."""

@@ -1,6 +1,6 @@
 """Telling the jobs that depend on others how runs have ended."""
 
-from asyncio import TaskGroup
+from asyncio import Event, TaskGroup
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from services.scheduler.domain.occurrence import Run
 from services.scheduler.firing.notes import held_from
 from services.scheduler.firing.owned import OwnedShard, marker_of
 from services.scheduler.ports.dependencies import DependantsBook, FollowUpStore
+from services.scheduler.ports.jobs import JobStore
 from services.scheduler.ports.ledger import Ledger, Reason, Status
 
 Execution = execution_pb2.Execution
@@ -28,7 +29,7 @@ BATCH = 16
 IDS_PER_LOOK = 500
 FIRST_LOOK = 1.0
 LONGEST_LOOK = 30.0
-# A run that history does not know this long after it was taken over has no record, for its job is gone.
+# A run that history does not know this long after it was taken over may have no record, if its job is gone.
 PATIENCE = 3600.0
 TOLD = frozenset({Execution.SUCCESS, Execution.FAILED, Execution.TIMED_OUT, Execution.CANCELLED, Execution.LOST})
 
@@ -79,18 +80,25 @@ class FollowUps:
     transaction: whatever dies, the news is put at least once, and those who get it know it when it comes again.
     """
 
-    def __init__(self, store: FollowUpStore, dependants: DependantsBook, ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self, store: FollowUpStore, dependants: DependantsBook, ledger: Ledger, jobs: JobStore, clock: Clock
+    ) -> None:
         self._store = store
+        self._jobs = jobs
         self._dependants = dependants
         self._ledger = ledger
         self._clock = clock
         self._shards: dict[OwnedShard, _Shard] = {}
+        self._under_way: dict[tuple[str, str], dict[str, tuple[OwnedShard, Run]]] = {}
         self._begun: deque[_Begun] = deque()
         self._ended: deque[_Ended] = deque()
+        self._wake = Event()
+        dependants.on_change(self._dependants_changed)
         self._log = get_logger()
 
     def begin(self, shard: OwnedShard, run: Run) -> None:
-        """A run begins, perhaps for the second time. Costs a look into a dict for a job on which none depends."""
+        """A run begins, perhaps for the second time. Is kept in mind, for a job on which none depends yet."""
+        self._under_way.setdefault((run.job.namespace, run.job.id), {})[run.execution_id] = (shard, run)
         if not self._dependants.children_of(run.job.namespace, run.job.id):
             return
         follow_up = _follow_up(run)
@@ -99,17 +107,22 @@ class FollowUps:
             known[run.execution_id] = follow_up
             shard.unrecorded[marker_of(run.execution_id)] = held_from(shard, run)
             self._begun.append(_Begun(shard, follow_up))
+            self._wake.set()
 
     def resume(self, shard: OwnedShard, run: Run) -> None:
         """A run past the watermark is recorded already: its follow-up may have been lost, its end may be recorded."""
         self.begin(shard, run)
+        self._no_longer_under_way(run)  # Nobody may report its end any more.
         known = self._shards.get(shard)
         if known is not None and run.execution_id in known.follow_ups:
             self.adopt(shard, [known.follow_ups[run.execution_id]])
 
     def end(self, shard: OwnedShard, run: Run, status: Status, reason: Reason = Execution.REASON_UNSPECIFIED) -> None:
         """A run has ended, and the ledger knows it. Also tells jobs that came to depend on it while it ran."""
+        self._no_longer_under_way(run)
         known = self._shards.get(shard)
+        if known is None and marker_of(run.execution_id) in shard.unrecorded:
+            return  # The shard was given up before the follow-up was durable: its next owner begins and tells.
         follow_up = known.follow_ups.get(run.execution_id) if known is not None else None
         if follow_up is None and not self._dependants.children_of(run.job.namespace, run.job.id):
             return
@@ -123,10 +136,26 @@ class FollowUps:
         for follow_up in follow_ups:
             known.follow_ups.setdefault(follow_up.execution_id, follow_up)
             known.looks.setdefault(follow_up.execution_id, _Look(shard, follow_up, since=now, next=now))
+        self._wake.set()
 
     def forget(self, shard: OwnedShard) -> None:
         """Drops everything of a shard that is not owned any more; its next owner takes over."""
         self._shards.pop(shard, None)
+        lost = [run for runs in self._under_way.values() for owner, run in runs.values() if owner is shard]
+        for run in lost:
+            self._no_longer_under_way(run)
+
+    def _dependants_changed(self, namespace: str, job_id: str) -> None:
+        """Makes durable that the end of runs under way is to be told, now that somebody waits for it."""
+        for shard, run in list(self._under_way.get((namespace, job_id), {}).values()):
+            self.begin(shard, run)
+
+    def _no_longer_under_way(self, run: Run) -> None:
+        key = (run.job.namespace, run.job.id)
+        runs = self._under_way.get(key, {})
+        runs.pop(run.execution_id, None)
+        if not runs:
+            self._under_way.pop(key, None)
 
     async def run(self) -> None:
         """Works until cancelled. What could not be done is tried again."""
@@ -140,6 +169,18 @@ class FollowUps:
                 self._log.warning("follow-ups not yet durable", waiting=len(self._begun), error=error.message)
                 pause = PAUSE_AFTER_FAILURE
             await self._clock.sleep(pause)
+            await self._something_to_do()
+
+    async def _something_to_do(self) -> None:
+        """Waits until something begins or ends, or until it is time to look for an end."""
+        if self._begun or self._ended:
+            self._wake.set()
+        looks = [look.next for known in self._shards.values() for look in known.looks.values()]
+        if looks:
+            await self._clock.wait(self._wake, timedelta(seconds=min(looks) - self._clock.monotonic()))
+        else:
+            await self._wake.wait()
+        self._wake.clear()
 
     async def _begin_batch(self) -> None:
         by_shard: dict[OwnedShard, list[_Begun]] = {}
@@ -210,8 +251,14 @@ class FollowUps:
                 continue
             if execution is not None and execution.HasField("completed_at"):
                 self._end_recorded(look, execution)
-            elif execution is None and found is not None and now - look.since > PATIENCE:
+            elif execution is None and found is not None and now - look.since > PATIENCE and await self._is_gone(look):
                 self._add(_Ended(look.shard, look.follow_up, Execution.SKIPPED, False, 0, True))
+
+    async def _is_gone(self, look: _Look) -> bool:
+        """Whether the job of a run that history does not know is gone: only then there will be no record of it."""
+        follow_up = look.follow_up
+        found = await self._jobs.get(follow_up.namespace, follow_up.job_id)
+        return found is None or follow_up.job_uid not in ("", found.stored.job.uid)
 
     def _end_recorded(self, look: _Look, execution: execution_pb2.Execution) -> None:
         is_told = _is_told(execution.status, execution.reason_code)
@@ -221,6 +268,7 @@ class FollowUps:
     def _add(self, ended: _Ended) -> None:
         self._shards.setdefault(ended.shard, _Shard()).looks.pop(ended.follow_up.execution_id, None)
         self._ended.append(ended)
+        self._wake.set()
 
 
 def _is_told(status: Status, reason: Reason) -> bool:
@@ -228,7 +276,9 @@ def _is_told(status: Status, reason: Reason) -> bool:
 
 
 def _follow_up(run: Run) -> StoredFollowUp:
-    follow_up = StoredFollowUp(execution_id=run.execution_id, namespace=run.job.namespace, job_id=run.job.id)
+    follow_up = StoredFollowUp(
+        execution_id=run.execution_id, namespace=run.job.namespace, job_id=run.job.id, job_uid=run.job.uid
+    )
     follow_up.scheduled_time.FromDatetime(moment_of(run.scheduled_us))
     return follow_up
 

@@ -16,6 +16,7 @@ from services.scheduler.ports.ledger import DispatcherLink, Reason, Status
 
 BATCH = 500
 Kind = delivery.DeliveryEvent
+ANSWERS = (Kind.HELD, Kind.UNKNOWN, Kind.FINISHED)
 
 
 class Listener(Protocol):
@@ -53,14 +54,20 @@ class Lane:
     credit: int = 0
     is_draining: bool = False
     held: dict[str, Run] = field(default_factory=dict)
+    asked: dict[str, Run] = field(default_factory=dict)
+    """Of those, which the dispatcher was asked about again; whatever it answers takes them out."""
 
 
 @dataclass(slots=True)
 class Adoption:
-    """A run of an earlier owner, until a dispatcher says that it holds it or all say that they do not."""
+    """A run of an earlier owner, until a dispatcher says that it holds it or all say that they do not.
+
+    `is_recorded` for one that came out of the ledger. Of one whose link broke nobody knows whether it is there.
+    """
 
     run: Run
     asked: set[str]
+    is_recorded: bool = False
 
 
 class Outbox:
@@ -82,6 +89,7 @@ class Outbox:
         self._lanes: dict[str, Lane] = {}
         self._limbo: dict[str, dict[str, Run]] = {}
         self._adoptions: dict[str, Adoption] = {}
+        self._sent = 0
         self._log = get_logger()
 
     @property
@@ -99,6 +107,37 @@ class Outbox:
         """Runs that dispatchers hold."""
         return sum(len(held) for held in self._all_held())
 
+    @property
+    def sent(self) -> int:
+        """Runs that were handed to dispatchers so far."""
+        return self._sent
+
+    @property
+    def linked(self) -> frozenset[str]:
+        """The dispatchers that can be reached now."""
+        return frozenset(self._lanes)
+
+    def queued_ids(self) -> frozenset[str]:
+        """The executions that wait for a dispatcher. Looks at every one."""
+        return frozenset(run.execution_id for run in self._queue)
+
+    def held(self) -> dict[str, list[Run]]:
+        """What each dispatcher that can be reached holds."""
+        return {instance: list(lane.held.values()) for instance, lane in self._lanes.items()}
+
+    def in_doubt(self) -> list[tuple[Run, tuple[str, ...]]]:
+        """Runs of which nobody has said yet whether they are still there, and the dispatchers that are to say it."""
+        limbo = [(run, (instance,)) for instance, held in self._limbo.items() for run in held.values()]
+        return limbo + [(adoption.run, tuple(sorted(adoption.asked))) for adoption in self._adoptions.values()]
+
+    def holder_of(self, execution_id: str) -> str:
+        """The dispatcher that holds an execution; empty when none does that can be reached."""
+        return next((instance for instance, lane in self._lanes.items() if execution_id in lane.held), "")
+
+    def is_handed_out(self, execution_id: str) -> bool:
+        """Whether a dispatcher has an execution, or may have it."""
+        return execution_id in self._adoptions or any(execution_id in held for held in self._all_held())
+
     def submit(self, runs: Iterable[Run]) -> None:
         """Takes runs to be delivered, in order."""
         for run in runs:
@@ -110,7 +149,7 @@ class Outbox:
         asked = list(self._lanes.values())
         for run in runs:
             self._begun.add(run.execution_id)
-            self._adoptions[run.execution_id] = Adoption(run, {lane.link.instance for lane in asked})
+            self._adoptions[run.execution_id] = Adoption(run, {lane.link.instance for lane in asked}, is_recorded=True)
         for lane in asked:
             lane.link.adopt([run.execution_id for run in runs])
         if not asked:
@@ -131,6 +170,32 @@ class Outbox:
         for run in waiting:
             self._listener.cancelled(run, reason, code)
         return bool(waiting)
+
+    def ask_again(self, execution_ids: Iterable[str]) -> int:
+        """Asks whoever should hold these runs whether it does; what it does not hold is handed out again.
+
+        Gives how many were asked about. To be used for a run that has not ended for so long that news may be lost.
+        """
+        asked = 0
+        identities = list(execution_ids)
+        for instance, lane in self._lanes.items():
+            held = {identity: lane.held[identity] for identity in identities if identity in lane.held}
+            adopted = [identity for identity in identities if self._is_awaited_of(identity, instance)]
+            lane.asked |= held
+            if held or adopted:
+                lane.link.adopt([*held, *adopted])
+                asked += len(held) + len(adopted)
+        return asked
+
+    def conclude(self, execution_id: str, status: Status) -> bool:
+        """Takes a run's end from the ledger, of which no dispatcher has told; False when no dispatcher may have it."""
+        adoption = self._adoptions.pop(execution_id, None)
+        run = adoption.run if adoption is not None else None
+        for held in self._all_held():
+            run = held.pop(execution_id, None) or run
+        if run is not None:
+            self._finish(run, status)
+        return run is not None
 
     def awaits(self, execution_ids: Iterable[str]) -> bool:
         """Whether any of these is at a dispatcher."""
@@ -186,8 +251,13 @@ class Outbox:
     def _all_held(self) -> list[dict[str, Run]]:
         return [*(lane.held for lane in self._lanes.values()), *self._limbo.values()]
 
+    def _is_awaited_of(self, identity: str, instance: str) -> bool:
+        adoption = self._adoptions.get(identity)
+        return adoption is not None and instance in adoption.asked
+
     def _handle(self, lane: Lane, event: delivery.DeliveryEvent) -> None:
         identity = event.execution_id
+        asked = lane.asked.pop(identity, None) if lane.asked and event.kind in ANSWERS else None
         match event.kind:
             case Kind.RECORDED:
                 if (run := lane.held.get(identity)) is not None:
@@ -196,9 +266,7 @@ class Outbox:
                 adoption = self._adoptions.pop(identity, None)
                 run = lane.held.pop(identity, None) or (adoption.run if adoption else None)
                 if run is not None:
-                    self._forget_run(identity)
-                    self._listener.recorded(run)
-                    self._listener.ended(run, event.status)
+                    self._finish(run, event.status)
             case Kind.RETURNED:
                 if (run := lane.held.pop(identity, None)) is not None:
                     self._begun.discard(identity)  # what was begun and may not be repeated is never given back
@@ -210,9 +278,14 @@ class Outbox:
             case Kind.HELD:
                 if (adoption := self._adoptions.pop(identity, None)) is not None:
                     lane.held[identity] = adoption.run
-                    self._recorded(adoption.run)
+                    if adoption.is_recorded:
+                        self._recorded(adoption.run)
                     if (stop := self._stops.get(identity)) is not None:
                         lane.link.cancel(identity, stop.reason, stop.code)
+            case Kind.UNKNOWN if asked is not None:
+                if lane.held.get(identity) is asked:  # else it was handed out anew since we asked
+                    del lane.held[identity]
+                    self._redeliver([asked])
             case Kind.UNKNOWN:
                 self._not_held(identity, lane.link.instance)
             case Kind.CLAIMED:
@@ -223,6 +296,11 @@ class Outbox:
         if run.job.is_at_most_once:
             self._begun.add(run.execution_id)
         self._listener.recorded(run)
+
+    def _finish(self, run: Run, status: Status) -> None:
+        self._forget_run(run.execution_id)
+        self._listener.recorded(run)
+        self._listener.ended(run, status)
 
     def _lose(self, run: Run) -> None:
         self._forget_run(run.execution_id)
@@ -271,12 +349,13 @@ class Outbox:
             batch: list[Run] = []
             while self._queue and len(batch) < min(lane.credit, BATCH):
                 run = self._queue.pop()
-                shard = self._owned.get(run.shard, run.epoch)
-                if shard is not None and shard.is_open:
+                shard = self._owned.find_trusted(run.shard)
+                if shard is not None and shard.epoch == run.epoch:
                     lane.held[run.execution_id] = run
                     batch.append(run)
             if batch:
                 lane.credit -= len(batch)
+                self._sent += len(batch)
                 lane.link.send(batch)
 
     def _choose(self) -> Lane | None:

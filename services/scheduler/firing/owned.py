@@ -1,6 +1,7 @@
 """The shards that this replica owns, and what of their firing is not yet in the ledger."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from services.scheduler.domain.occurrence import FiringJob
 
@@ -12,6 +13,14 @@ def marker_of(execution_id: str) -> str:
     return f"{execution_id}/followup"
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many things a queue holds that are to be written somewhere, and how many it was rid of so far."""
+
+    waiting: int
+    written: int
+
+
 class OwnedShard:
     """One shard under one epoch. Moments are Unix microseconds.
 
@@ -19,12 +28,15 @@ class OwnedShard:
     an earlier owner got recorded past its watermark. `triggers` are promised runs that were taken up: those whose keys
     are still in etcd, and the last ones that were settled, which a listing under way may still show. `cancels` are
     executions that somebody wants stopped. `broken` are jobs whose schedule cannot be read, with the calendars that
-    they name. Only while `is_open` does it fire.
+    they name. The owner before may have known nothing of changes after `unseen_us`. `buried` are deleted jobs
+    (namespace, id, uid) that left a tombstone, and when they were deleted. Only while `is_open` does it fire.
     """
 
     __slots__ = (
+        "_reached_us",
         "_settled",
         "broken",
+        "buried",
         "cancels",
         "epoch",
         "horizon_us",
@@ -34,21 +46,25 @@ class OwnedShard:
         "shard",
         "triggers",
         "unrecorded",
+        "unseen_us",
         "written_us",
     )
 
-    def __init__(self, shard: int, epoch: int, watermark_us: int) -> None:
+    def __init__(self, shard: int, epoch: int, watermark_us: int, *, unseen_us: int | None = None) -> None:
         self.shard = shard
         self.epoch = epoch
         self.horizon_us = watermark_us
         self.written_us = watermark_us
+        self.unseen_us = watermark_us if unseen_us is None else unseen_us
         self.unrecorded: dict[str, int] = {}
         self.recorded: set[str] = set()
         self.triggers: set[str] = set()
         self.cancels: set[str] = set()
         self.broken: dict[tuple[str, str], tuple[str, ...]] = {}
         self.jobs: dict[tuple[str, str], FiringJob] = {}
+        self.buried: dict[tuple[str, str, str], int] = {}
         self.is_open = False
+        self._reached_us = watermark_us
         self._settled: dict[str, None] = {}
 
     def settle_trigger(self, execution_id: str) -> bool:
@@ -61,6 +77,16 @@ class OwnedShard:
             del self._settled[oldest]
             self.triggers.discard(oldest)
         return True
+
+    @property
+    def reached_us(self) -> int:
+        """Where firing has ever come, whatever was found since that is due before."""
+        return max(self._reached_us, self.horizon_us)
+
+    def hold_before(self, due_us: int) -> None:
+        """Keeps the watermark before something that was found to be due, until it is fired."""
+        self._reached_us = self.reached_us
+        self.horizon_us = min(self.horizon_us, due_us - 1)
 
     def watermark_us(self) -> int:
         """The latest moment up to which every occurrence is in the ledger."""

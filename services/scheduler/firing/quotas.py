@@ -1,6 +1,6 @@
 """Counting runs against the quotas of their namespaces, together with the other replicas."""
 
-from asyncio import TaskGroup
+from asyncio import Event, TaskGroup
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +24,11 @@ from services.scheduler.domain.quota import (
 from services.scheduler.ports.namespaces import NamespaceBook, QuotaStore
 
 PAUSE = timedelta(milliseconds=10)
+# How long changes that nobody tells go unnoticed at most: of limits, of the hour, of the lease, of what others need.
+AWAITED_PAUSE = timedelta(milliseconds=40)
+IDLE_PAUSE = timedelta(milliseconds=250)
+# While no namespace has a quota: then only those whose runs are under way may get one.
+UNUSED_PAUSE = timedelta(seconds=30)
 RETRY_INTERVAL = 0.25
 LOOK_INTERVAL = 1.0
 IDLE_TIME = 1.0
@@ -76,6 +81,7 @@ class Quotas:
         self._spaces: dict[str, _Space] = {}
         self._book_version = 0
         self._listeners: list[OnChange] = []
+        self._wake = Event()
         self._log = get_logger()
 
     def on_change(self, callback: OnChange) -> None:
@@ -96,6 +102,7 @@ class Quotas:
             space.slots_wanted = max(0, space.slots_wanted - 1)
         elif answer.verdict is Verdict.WAIT:
             space.is_awaited = True
+            self._wake.set()
             if quota.max_executions_per_hour != UNLIMITED and not space.tokens:
                 space.tokens_wanted += 1
             else:
@@ -112,6 +119,7 @@ class Quotas:
         space = self._spaces.get(namespace)
         if space is not None and space.slots > max(0, fair_slots(space.quota.max_concurrent_runs, space.others)):
             space.slots -= 1  # Others wait, and we have more than our part.
+            self._wake.set()
 
     def adopt(self, namespace: str) -> None:
         """Counts a run that is under way already."""
@@ -119,6 +127,7 @@ class Quotas:
         quota = self._book.quotas_of(namespace)
         if quota.limits_runs:
             self._space(namespace, quota)
+            self._wake.set()
 
     async def run(self) -> None:
         """Reserves, gives back, and says who may try again; until cancelled."""
@@ -132,6 +141,14 @@ class Quotas:
                 if not space.quota.limits_runs and space.published == NO_SHARE:
                     del self._spaces[namespace]
             await self._clock.sleep(PAUSE)
+            await self._clock.wait(self._wake, self._pause())
+            self._wake.clear()
+
+    def _pause(self) -> timedelta:
+        if not self._spaces:
+            return UNUSED_PAUSE
+        is_awaited = any(space.is_awaited for space in self._spaces.values())
+        return AWAITED_PAUSE if is_awaited else IDLE_PAUSE
 
     def _space(self, namespace: str, quota: Quota) -> _Space:
         space = self._spaces.setdefault(namespace, _Space())

@@ -1,6 +1,6 @@
 """Deciding when jobs run that depend on others."""
 
-from asyncio import TaskGroup
+from asyncio import Event, TaskGroup
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -60,11 +60,13 @@ class Rounds:
         self._clock = clock
         self._shards: dict[OwnedShard, _Shard] = {}
         self._next_check = 0.0
+        self._wake = Event()
         self._log = get_logger()
 
     def open(self, shard: OwnedShard) -> None:
         """From now on rounds of the shard are decided and closed here."""
         self._shards.setdefault(shard, _Shard())
+        self._wake.set()
 
     def forget(self, shard: OwnedShard) -> None:
         """Drops everything of a shard that is not owned any more; its next owner takes over."""
@@ -82,6 +84,7 @@ class Rounds:
         known, key = self._shards.get(shard), (namespace, job_id)
         if known is not None and key in known.known:
             known.touched[key] = None
+            self._wake.set()
 
     async def run(self) -> None:
         """Works until cancelled. What could not be done is tried again."""
@@ -98,6 +101,17 @@ class Rounds:
                 self._log.warning("rounds not read", error=error.message)
                 pause = PAUSE_AFTER_FAILURE
             await self._clock.sleep(pause)
+            await self._something_to_do(is_failed=pause is not PAUSE)
+
+    async def _something_to_do(self, *, is_failed: bool) -> None:
+        """Waits until jobs are to be looked at, or until it is time to look which rounds are overdue."""
+        if is_failed or any(known.touched for known in self._shards.values()):
+            self._wake.set()
+        if any(job.deadline_us is not None for known in self._shards.values() for job in known.known.values()):
+            await self._clock.wait(self._wake, timedelta(seconds=CHECK_INTERVAL))
+        else:
+            await self._wake.wait()
+        self._wake.clear()
 
     async def _load(self, shard: OwnedShard, known: _Shard) -> None:
         for rounds in await self._store.rounds(shard.shard):

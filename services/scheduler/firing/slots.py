@@ -36,6 +36,11 @@ class Slots:
         slot = self._slots.get(run.job.uid)
         return slot is None or run.concurrency is Concurrency.ALLOW
 
+    def is_running(self, run: Run) -> bool:
+        """Whether the run counts as under way."""
+        slot = self._slots.get(run.job.uid)
+        return slot is not None and run.execution_id in slot.running
+
     def begin(self, run: Run) -> None:
         """The run is under way."""
         slot = self._slots.get(run.job.uid)

@@ -1,5 +1,6 @@
 """Fires what is due: pops the timeline, and hands runs to the gate."""
 
+import asyncio
 from datetime import timedelta
 
 from chronos.history.v1 import execution_pb2
@@ -16,7 +17,8 @@ from services.scheduler.firing.outbox import Outbox
 from services.scheduler.firing.owned import OwnedShard, OwnedShards
 from services.scheduler.tracing import firing_traceparent
 
-LONGEST_NAP = timedelta(milliseconds=20)
+# While runs that are due must wait: for a shard that is not trusted, or for dispatchers.
+WAITING_NAP = timedelta(milliseconds=20)
 # What falls due within one such span goes out in one message; a job that is alone is not held up.
 SHORTEST_NAP = timedelta(milliseconds=2)
 CHUNK = 256
@@ -38,7 +40,9 @@ class Ticker:
         notes: Notes,
         clock: Clock,
         grace: timedelta,
+        longest_nap: timedelta,
     ) -> None:
+        """Within `longest_nap` the horizon moves on, and it is noticed that the wall clock was set."""
         self._timeline = timeline
         self._owned = owned
         self._admission = admission
@@ -47,6 +51,10 @@ class Ticker:
         self._clock = clock
         self._horizon_us = 0
         self._grace_us = grace // MICROSECOND
+        self._longest_nap = longest_nap
+        self._has_waiting = False
+        self._wake = asyncio.Event()
+        timeline.on_earlier = self._wake.set
 
     async def run(self) -> None:
         """Fires until cancelled."""
@@ -54,11 +62,15 @@ class Ticker:
             now = self._clock.now()
             if not self._outbox.is_full:
                 await self.fire_due(microseconds(now))
+            if self._outbox.is_full or self._has_waiting:
+                await self._clock.sleep(WAITING_NAP)
+                continue
+            self._wake.clear()
             due_us = self._timeline.next_due_us()
-            wake = now + LONGEST_NAP
-            if due_us is not None and not self._outbox.is_full:
+            wake = now + self._longest_nap
+            if due_us is not None:
                 wake = min(wake, max(moment_of(due_us), now + SHORTEST_NAP))
-            await self._clock.sleep(wake - self._clock.now())
+            await self._clock.wait(self._wake, wake - self._clock.now())
 
     async def fire_due(self, now_us: int) -> None:
         """Fires every occurrence up to `now_us` of the shards that can be relied on.
@@ -88,6 +100,7 @@ class Ticker:
         self._admission.submit(runs)
         for entry in waiting:
             self._timeline.put_back(entry)
+        self._has_waiting = bool(waiting)
         if moves_horizon and not waiting:
             self._horizon_us = now_us
             for shard in complete:
@@ -121,7 +134,7 @@ class Ticker:
             self._timeline.advance(entry, after_us=entry.due_us)
             return
         self._timeline.advance(entry, after_us=entry.due_us, not_before_us=now_us + pause_us)
-        if entry.is_live and now_us - entry.due_us > self._grace_us:
+        if entry.is_live and entry.is_behind and now_us - entry.due_us > self._grace_us:
             shard.unrecorded[key] = entry.due_us
         else:
             entry.is_behind = False
@@ -155,7 +168,9 @@ class Ticker:
             f"missed: {counted(stretch)} from {stretch.first.isoformat()} to {stretch.last.isoformat()} noticed after "
             f"the grace period of {self._grace_us / 1e6:g} s; missed_run_policy is {policy}, {then}"
         )
-        self._notes.add_stretch(shard, entry.job, stretch, execution_pb2.Execution.MISSED, reason)
+        self._notes.add_stretch(
+            shard, entry.job, stretch, execution_pb2.Execution.MISSED, reason, schedule=entry.schedule
+        )
 
 
 def _run(shard: OwnedShard, entry: Entry, identity: str, *, is_patient: bool = False, is_late: bool = False) -> Run:

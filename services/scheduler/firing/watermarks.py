@@ -15,7 +15,8 @@ IDLE_US = 5_000_000
 class Watermarks:
     """Writes the watermarks of the owned shards, fenced by their epochs.
 
-    A shard with jobs is written every `interval`; one without only every 5 s.
+    A shard with jobs is written every `interval`; one without only every 5 s. A watermark goes back, too, when a run
+    that was learned of late is below it and not in the ledger yet.
     """
 
     def __init__(
@@ -43,12 +44,13 @@ class Watermarks:
 
     async def write(self, shards: list[OwnedShard]) -> None:
         """Writes those that moved."""
-        moved = {
-            shard: mark
-            for shard in shards
-            if (mark := shard.watermark_us()) - shard.written_us > (0 if shard.jobs else IDLE_US)
-        }
+        marks = {shard: shard.watermark_us() for shard in shards}
+        moved = {shard: mark for shard, mark in marks.items() if _has_moved(shard, mark)}
         if moved:
             await self._store.write_watermarks({s.shard: (s.epoch, moment_of(mark)) for s, mark in moved.items()})
             for shard, mark in moved.items():
-                shard.written_us = max(shard.written_us, mark)
+                shard.written_us = mark
+
+
+def _has_moved(shard: OwnedShard, mark_us: int) -> bool:
+    return mark_us < shard.written_us or mark_us - shard.written_us > (0 if shard.jobs else IDLE_US)

@@ -166,7 +166,9 @@ class Jobs:
             _check_etag(etag, current)
             await self._dependencies.check_delete(current.stored.job.namespace, job_id)
             try:
-                await self._store.delete(current.stored.job.namespace, job_id, revision=current.revision)
+                await self._store.delete(
+                    current.stored.job.namespace, job_id, revision=current.revision, at=self._clock.now()
+                )
             except Stale:
                 continue
             return

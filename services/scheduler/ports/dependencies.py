@@ -1,6 +1,6 @@
 """Which jobs depend on which, and what was heard of their ends."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,9 @@ class DependantsBook(Protocol):
 
     def children_of(self, namespace: str, job_id: str) -> tuple[str, ...]:
         """The jobs that depend on `job_id`."""
+
+    def on_change(self, callback: Callable[[str, str], None]) -> None:
+        """`callback` is called with the namespace and the id of each job on which others depend anew."""
 
 
 class FollowUpStore(Protocol):

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from chronos.scheduler.v1 import stored_job_pb2
@@ -41,8 +42,8 @@ class JobStore(Protocol):
     async def replace(self, stored: stored_job_pb2.StoredJob, *, revision: int) -> Versioned:
         """Writes a job over the version that `revision` wrote. Raises Stale when there is another by now."""
 
-    async def delete(self, namespace: str, job_id: str, *, revision: int) -> None:
-        """Removes that version of a job. Raises Stale when there is another by now."""
+    async def delete(self, namespace: str, job_id: str, *, revision: int, at: datetime) -> None:
+        """Removes that version of a job at a moment, leaving a tombstone. Raises Stale when there is another by now."""
 
 
 class JobFinder(Protocol):
@@ -75,6 +76,9 @@ class VersionStore(Protocol):
 
     async def get(self, namespace: str, job_id: str, version: int) -> stored_job_pb2.StoredJob | None:
         """That version, or None when it is not kept."""
+
+    async def get_many(self, wanted: Sequence[tuple[str, str, int]]) -> Sequence[stored_job_pb2.StoredJob | None]:
+        """Those versions, given as (namespace, job id, version), in that order; None for one that is not kept."""
 
     async def numbers(self, namespace: str, job_id: str) -> Sequence[int]:
         """Which versions are kept, rising."""

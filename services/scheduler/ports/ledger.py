@@ -48,8 +48,11 @@ class Ledger(Protocol):
     async def seal(self, shard: int, epoch: int, watermark: datetime) -> Sealed:
         """Begins an epoch. Raises WrongState when a newer one is sealed, Unavailable when history is away."""
 
-    async def record(self, notes: Sequence[Note]) -> None:
-        """Returns when the notes are durable. Raises Unavailable."""
+    async def record(self, notes: Sequence[Note]) -> frozenset[str]:
+        """Returns when the notes are durable, with the ids of those that were refused: their epoch is over.
+
+        Raises Unavailable, and InvalidArgument when one of them can never be taken.
+        """
 
     async def find(
         self,

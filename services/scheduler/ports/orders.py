@@ -48,7 +48,11 @@ class CancelStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardChange:
-    """What changed in a shard. With `is_complete`, everything that is there; else only the difference."""
+    """What changed in a shard. With `is_complete`, everything that is there; else only the difference.
+
+    A job that changed several times stands in `jobs` several times, in the order of its versions. One in `removed` and
+    in `jobs` was deleted, and then created again.
+    """
 
     is_complete: bool
     jobs: Sequence[stored_job_pb2.StoredJob] = ()
@@ -67,6 +71,12 @@ class ShardStore(Protocol):
 
     def triggers(self, shard: int) -> AsyncGenerator[ShardChange, None]:
         """What the shard's owner is to do: all triggers, cancels, follow-ups and signals first, then what comes."""
+
+    async def tombstones(self, shard: int) -> Sequence[stored_job_pb2.StoredTombstone]:
+        """What the deleted jobs of the shard were, as far as that is kept."""
+
+    async def delete_tombstones(self, shard: int, epoch: int, jobs: Sequence[tuple[str, str, str]]) -> None:
+        """Forgets deleted jobs, given as (namespace, id, uid), if that epoch still owns the shard."""
 
     async def watermark(self, shard: int) -> datetime | None:
         """How far the shard is recorded; None when nobody ever said."""

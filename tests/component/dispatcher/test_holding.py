@@ -79,17 +79,18 @@ async def test_an_execution_that_ended_here_is_not_sent_again(harness: Harness, 
     assert len(receiver.requests) == 1
 
 
-async def test_adoption_answers_held_finished_or_unknown(harness: Harness, receiver: Receiver) -> None:
+async def test_adoption_answers_held_and_recorded_or_finished_or_unknown(harness: Harness, receiver: Receiver) -> None:
     hold = asyncio.Event()
     old, new = await harness.connect(), await harness.connect()
     held = make_delivery(make_job(receiver.reply("/slow", Reply(hold=hold))))
     ended = make_delivery(make_job(receiver.url("/quick")))
     await old.send(held, ended)
     await old.wait_for_kind(ended.execution_id, "FINISHED")
+    await old.wait_for_kind(held.execution_id, "RECORDED")
     old.cancel()
     await new.adopt(held.execution_id, ended.execution_id, "never-seen")
-    await new.wait_for(lambda stream: len(stream.events) == 3)
-    assert new.kinds(held.execution_id) == ["HELD"]
+    await new.wait_for(lambda stream: len(stream.events) == 4)
+    assert new.kinds(held.execution_id) == ["HELD", "RECORDED"]
     assert new.kinds(ended.execution_id) == ["FINISHED"]
     assert new.kinds("never-seen") == ["UNKNOWN"]
     hold.set()

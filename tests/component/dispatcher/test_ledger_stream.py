@@ -1,7 +1,8 @@
 """The adapter to history, over real gRPC, with a ledger that can misbehave."""
 
+import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -41,8 +42,8 @@ class Ledger(ledger_grpc.LedgerServiceServicer):
                 batch=batch.batch, stale_execution_ids=["old"], claimed_execution_ids=["taken"]
             )
 
-    async def SealShard(self, request: Any, context: Any) -> ledger_pb2.SealShardResponse:
-        return ledger_pb2.SealShardResponse()
+    async def SealShard(self, request: Any, context: Any) -> AsyncIterator[ledger_pb2.SealShardResponse]:
+        yield ledger_pb2.SealShardResponse()
 
     async def FindExecutions(self, request: Any, context: Any) -> ledger_pb2.FindExecutionsResponse:
         return ledger_pb2.FindExecutionsResponse()
@@ -85,6 +86,42 @@ async def test_a_history_that_refuses_the_token_breaks_the_stream() -> None:
     async with serve(Ledger()) as address, connect(address, token="wrong").open() as stream:
         with pytest.raises(Unavailable):
             await anext(stream.acknowledgements())
+
+
+async def test_a_stream_that_has_just_ended_is_broken_for_the_next_batch() -> None:
+    async with serve(Ledger(broken=1)) as address, connect(address).open() as stream:
+        await stream.send(ledger_pb2.RecordRequest(batch=1))
+        with pytest.raises(Unavailable, match="the disk is full"):
+            await anext(stream.acknowledgements())
+        with pytest.raises(Unavailable, match="broke"):
+            await stream.send(ledger_pb2.RecordRequest(batch=2))
+
+
+async def test_the_end_of_a_channel_breaks_the_stream_instead_of_cancelling_who_reads_it() -> None:
+    channels = []
+
+    def open_and_keep(address: str) -> grpc.aio.Channel:
+        channels.append(open_channel(address, mesh_token=TOKEN))
+        return channels[-1]
+
+    async with serve(Ledger()) as address:
+        ledger = GrpcLedger(lambda: [address], open_and_keep, random.Random(1))
+        async with ledger.open() as stream, asyncio.TaskGroup() as group:
+            await stream.send(ledger_pb2.RecordRequest(batch=1))
+            acknowledgements = stream.acknowledgements()
+            await anext(acknowledgements)
+            reading = group.create_task(_error_of(anext(acknowledgements)))
+            await asyncio.sleep(0)
+            await channels[0].close()
+        assert isinstance(reading.result(), Unavailable)
+
+
+async def _error_of(reading: Awaitable[object]) -> Exception | None:
+    try:
+        await reading
+    except Unavailable as error:
+        return error
+    return None
 
 
 async def test_a_broken_stream_is_opened_again_and_everything_arrives() -> None:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from chronos.cluster.v1.cluster_pb2 import ClusterMeta, Member, ShardOwner, Watermark
+from chronos.cluster.v1.cluster_pb2 import ClusterMeta, Finding, Findings, Member, ShardOwner, Watermark
 from google.protobuf.message import Message
 
 from libs.etcd import keys
@@ -45,6 +45,12 @@ async def add_watermark(etcd: FakeEtcd, shard: int, moment: datetime = START) ->
     watermark = Watermark()
     watermark.time.FromDatetime(moment)
     await put(etcd, keys.shard_watermark(shard), watermark)
+
+
+async def add_finding(etcd: FakeEtcd, replica: str, subject: str, since: datetime) -> None:
+    finding = Finding(kind=Finding.BEHIND, subject=subject, message="late", fix="look at history", replica=replica)
+    finding.since.FromDatetime(since)
+    await put(etcd, keys.findings(f"{replica}-x"), Findings(findings=[finding]))
 
 
 async def add_well_cluster(etcd: FakeEtcd, shard_count: int = 2) -> None:

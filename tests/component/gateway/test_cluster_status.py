@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import grpc
 import pytest
+from chronos.cluster.v1.cluster_pb2 import Finding
 from chronos.gateway.v1.cluster_service_pb2 import ClusterStatus, GetClusterStatusRequest
 from chronos.gateway.v1.cluster_service_pb2_grpc import ClusterServiceStub, add_ClusterServiceServicer_to_server
 
@@ -14,7 +15,7 @@ from libs.rpc.credentials import new_key
 from libs.rpc.server import RpcServer
 from services.gateway.app import SERVICE
 from services.gateway.servicer import ClusterServicer
-from tests.component.gateway.clusters import START, add_owner, add_well_cluster, clusters_of
+from tests.component.gateway.clusters import START, add_finding, add_owner, add_well_cluster, clusters_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.etcd import FakeEtcd
 from tests.fakes.keys import FakeKeyDirectory
@@ -87,6 +88,21 @@ async def test_a_watermark_that_stands_still_is_told(gateway: Gateway) -> None:
     await add_well_cluster(gateway.etcd)
     await gateway.clock.advance(timedelta(seconds=11))
     assert list((await gateway.status()).problems) == ["2 shards (0, 1) are behind: the oldest watermark is 11 s old"]
+
+
+async def test_what_replicas_find_is_listed_the_oldest_first_and_does_not_make_the_cluster_unhealthy(
+    gateway: Gateway,
+) -> None:
+    await add_well_cluster(gateway.etcd)
+    await add_finding(gateway.etcd, "scheduler-1", "shard 3", START)
+    await add_finding(gateway.etcd, "scheduler-0", "shard 4", START - timedelta(seconds=1))
+    status = await gateway.status()
+    assert [(each.replica, each.subject) for each in status.findings] == [
+        ("scheduler-0", "shard 4"),
+        ("scheduler-1", "shard 3"),
+    ]
+    assert (status.findings[0].kind, status.findings[0].fix) == (Finding.BEHIND, "look at history")
+    assert status.is_healthy
 
 
 async def test_without_etcd_the_status_is_unavailable(gateway: Gateway) -> None:

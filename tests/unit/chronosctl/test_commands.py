@@ -198,6 +198,18 @@ def test_an_unhealthy_cluster_is_told_and_exits_with_1(ctl: Ctl, edge: FakeEdge)
     assert "1 of 2 owned" in ran.out
 
 
+def test_findings_are_told_with_what_to_do_and_do_not_make_the_command_fail(ctl: Ctl, edge: FakeEdge) -> None:
+    finding = {
+        "kind": "BEHIND", "subject": "shard 7", "since": "2026-01-01T00:00:00Z", "replica": "scheduler-0",
+        "message": "its watermark stands still", "fix": "look at history",
+    }  # fmt: skip
+    edge.will(Answer(body={"is_healthy": True, "findings": [finding]}))
+    ran = ctl("cluster", "status")
+    assert ran.status == 0
+    assert "BEHIND: shard 7, since 2026-01-01" in ran.out
+    assert "seen by scheduler-0\n  its watermark stands still\n  fix: look at history" in ran.out
+
+
 @pytest.mark.parametrize(
     ("answer", "advice"),
     [

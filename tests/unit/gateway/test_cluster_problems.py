@@ -27,7 +27,7 @@ def etcd(endpoint: str = "127.0.0.1:2379", **more: bool) -> EtcdMember:
 
 
 def shard(number: int, behind: timedelta = timedelta(seconds=1)) -> Shard:
-    return Shard(number=number, owner="scheduler-0", epoch=5, watermark=NOW - behind)
+    return Shard(number=number, owner="scheduler-0", owner_instance="scheduler-0-x", epoch=5, watermark=NOW - behind)
 
 
 WELL = Cluster(
@@ -54,6 +54,17 @@ def test_a_service_without_a_replica_is_a_problem() -> None:
 def test_a_shard_without_an_owner_is_a_problem() -> None:
     (problem,) = problems(replace(WELL, shards=[shard(0), Shard(number=1), shard(2)]))
     assert problem == "shard 1 is without an owner: jobs there do not fire"
+
+
+def test_a_shard_whose_owner_has_left_and_says_nothing_more_is_a_problem() -> None:
+    gone = replace(shard(1, timedelta(seconds=8)), owner_instance="scheduler-0-old")
+    (problem,) = problems(replace(WELL, shards=[shard(0), gone, shard(2)]))
+    assert problem == "shard 1 is owned by a process that is no live member: stop it, so that its lease ends"
+
+
+def test_a_shard_that_is_being_handed_over_is_fine() -> None:
+    leaving = replace(shard(1), owner_instance="scheduler-0-old")
+    assert problems(replace(WELL, shards=[shard(0), leaving, shard(2)])) == []
 
 
 def test_many_shards_without_an_owner_are_one_problem() -> None:

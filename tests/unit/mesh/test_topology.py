@@ -77,6 +77,13 @@ def test_a_setting_given_by_hand_wins_in_the_service_it_names() -> None:
     assert {replica["CHRONOS_LOG_LEVEL"] for replica in env.values()} == {"debug"}
 
 
+def test_a_setting_may_be_for_one_replica_only() -> None:
+    overrides = (parse_override("scheduler.log_level=debug"), parse_override("scheduler-1.log_level=error"))
+    env = environments(MeshOptions(data_dir=DATA_DIR, replicas={"scheduler": 2}, overrides=overrides))
+    assert env["scheduler-0"]["CHRONOS_LOG_LEVEL"] == "debug"
+    assert env["scheduler-1"]["CHRONOS_LOG_LEVEL"] == "error"
+
+
 def test_secrets_do_not_show_in_the_text_of_a_process() -> None:
     spec = service_specs(MeshOptions(data_dir=DATA_DIR), python="p", mesh_token="very-secret")[0]
     assert "very-secret" not in repr(spec)
@@ -104,6 +111,20 @@ def test_etcd_members_know_each_other() -> None:
     assert flags(options, 1)["name"] == "etcd-1"
     assert flags(options, 1)["data-dir"] == "/var/lib/mesh/etcd/etcd-1"
     assert flags(options, 1)["listen-client-urls"] == "http://127.0.0.1:8092"
+
+
+def test_etcd_members_are_told_where_their_peers_reach_them() -> None:
+    override = parse_override("etcd-1.peer_advertise=127.0.0.1:9")
+    options = MeshOptions(data_dir=DATA_DIR, etcd_members=3, overrides=(override,))
+    assert all("etcd-1=http://127.0.0.1:9," in flags(options, member)["initial-cluster"] for member in range(3))
+    assert flags(options, 1)["initial-advertise-peer-urls"] == "http://127.0.0.1:9"
+    assert flags(options, 1)["listen-peer-urls"] == "http://127.0.0.1:8093"
+
+
+@pytest.mark.parametrize("text", ["etcd-0.listen=x", "etcd.peer_advertise=x", "scheduler-x.listen=x"])
+def test_a_setting_that_no_replica_knows_is_refused(text: str) -> None:
+    with pytest.raises(MeshError, match=r"SERVICE\.KEY=VALUE"):
+        parse_override(text)
 
 
 def test_an_etcd_that_can_lose_data_checks_it_at_start() -> None:
@@ -175,3 +196,18 @@ def test_a_port_in_use_is_named_with_the_process_that_wants_it() -> None:
 def test_ports_follow_from_the_base() -> None:
     assert ports_of("envoy", 0, 9080) == {"edge": 9080, "admin": 9081}
     assert ports_of("gateway", 1, 8080) == {"grpc": 8483, "metrics": 8484, "http": 8485}
+
+
+def test_only_history_is_told_where_the_database_of_the_ledger_is() -> None:
+    url = "postgresql://chronos:secret@db/chronos"
+    options = MeshOptions(data_dir=Path("data"), postgres_url=url, replicas={"history": 2})
+    found = {name: env.get("CHRONOS_LEDGER_URL") for name, env in environments(options).items()}
+    assert {name for name, told in found.items() if told == url} == {"history-0", "history-1"}
+    assert {told for name, told in found.items() if not name.startswith("history")} == {None}
+    assert "secret" not in repr(options)
+
+
+def test_a_ledger_in_another_database_is_refused() -> None:
+    with pytest.raises(MeshError, match="--postgres") as caught:
+        check(MeshOptions(data_dir=Path("data"), postgres_url="mysql://chronos:secret@db/chronos"))
+    assert "secret" not in caught.value.message

@@ -1,0 +1,123 @@
+"""Jobs that are not to run any more: what was due before still runs, what is too late is explained."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from chronos.history.v1 import execution_pb2
+from chronos.scheduler.v1 import stored_job_pb2
+
+from libs.clock import Clock
+from libs.faults import Unavailable
+from libs.log import get_logger
+from services.scheduler import metrics
+from services.scheduler.convert.firing import instant
+from services.scheduler.domain.identity import execution_id, microseconds, moment_of
+from services.scheduler.domain.in_force import Reign, Succession, end, succeed
+from services.scheduler.domain.missed import stretch_between
+from services.scheduler.domain.occurrence import FiringJob
+from services.scheduler.domain.timeline import Entry, Timeline
+from services.scheduler.firing.notes import Notes, counted
+from services.scheduler.firing.owned import OwnedShard
+from services.scheduler.firing.past import in_force_since
+from services.scheduler.ports.ledger import Reason
+from services.scheduler.ports.orders import ShardStore
+
+Execution = execution_pb2.Execution
+SWEEP_INTERVAL = timedelta(seconds=30)
+# A tombstone stays until the watermark is so far past it that no clock can be in doubt.
+KEPT_US = 60_000_000
+Tombstone = stored_job_pb2.StoredTombstone
+Reader = Callable[[stored_job_pb2.StoredJob], FiringJob | None]
+
+
+class Endings:
+    """Ends jobs on the timeline. What is late by more than `grace` does not run once a job is disabled or deleted."""
+
+    def __init__(self, *, timeline: Timeline, notes: Notes, shards: ShardStore, clock: Clock, grace: timedelta) -> None:
+        self._timeline = timeline
+        self._notes = notes
+        self._shards = shards
+        self._clock = clock
+        self._grace = grace
+        self._log = get_logger()
+
+    def disable(self, shard: OwnedShard, entry: Entry) -> None:
+        """Leaves of a disabled job only what was due before, and not long ago."""
+        after_us = self._give_up_late(shard, entry.reigns, entry.due_us - 1, Execution.PAUSED, "disabled")
+        self._timeline.give_up_late(entry, after_us=after_us)
+
+    def mark(self, shard: OwnedShard, entry: Entry) -> bool:
+        """Notes that a job was deleted; whether runs of it may have been due before. The watermark waits for those."""
+        job, now_us = entry.newest, microseconds(self._clock.now())
+        if entry.due_us > now_us:
+            return False
+        shard.unrecorded[_marker(job.uid)] = entry.due_us
+        return True
+
+    async def bury(self, shard: OwnedShard, entries: Sequence[Entry], read: Reader) -> None:
+        """Puts marked jobs back on the timeline, for what was due before they were deleted. Raises Unavailable."""
+        found = {tombstone.versions[-1].job.uid: tombstone for tombstone in await self._shards.tombstones(shard.shard)}
+        for entry in entries:
+            tombstone = found.get(entry.newest.uid)
+            if tombstone is not None:
+                self.end(shard, entry, tombstone, read)
+            shard.unrecorded.pop(_marker(entry.newest.uid), None)
+
+    def end(self, shard: OwnedShard, entry: Entry, tombstone: Tombstone, read: Reader) -> None:
+        """Puts a removed job back on the timeline, for what was due before it was deleted and not long ago.
+
+        Versions that the entry does not know yet follow those that it knows.
+        """
+        until, after_us = min(instant(tombstone.deleted_at), self._clock.now()), entry.due_us - 1
+        reigns, position = entry.reigns, moment_of(entry.passed_us)
+        for stored in tombstone.versions:
+            job = read(stored) if stored.job.version > entry.newest.version else None
+            if job is not None:
+                since = in_force_since(stored)
+                reigns = succeed(reigns, job, since=since, position=position)
+                after_us, position = min(after_us, microseconds(since)), since
+        after_us = self._give_up_late(shard, end(reigns, until), after_us, Execution.DELETED, "deleted")
+        ended = self._timeline.end(shard.shard, end(reigns, until), after_us=after_us)
+        if ended is not None:
+            shard.hold_before(ended.due_us)
+
+    async def sweep(self, shard: OwnedShard) -> None:
+        """Deletes tombstones that the watermark has passed, until cancelled."""
+        while True:
+            await self._clock.sleep(SWEEP_INTERVAL)
+            over = [job for job, deleted_us in shard.buried.items() if deleted_us + KEPT_US < shard.written_us]
+            if not over:
+                continue
+            try:
+                await self._shards.delete_tombstones(shard.shard, shard.epoch, over)
+            except Unavailable as error:
+                self._log.warning("tombstones not deleted", shard=shard.shard, error=error.message)
+                continue
+            for job in over:
+                del shard.buried[job]
+
+    def _give_up_late(self, shard: OwnedShard, reigns: Sequence[Reign], after_us: int, code: Reason, verb: str) -> int:
+        """Explains what is too late to run, if anything; gives how far the job has come then."""
+        succession, cutoff, after = Succession(reigns), self._clock.now() - self._grace, moment_of(after_us)
+        first = succession.next_after(after)
+        while first is not None and first < cutoff:
+            identity = execution_id(reigns[-1].job.uid, microseconds(first))
+            if identity not in shard.recorded:
+                break
+            shard.recorded.discard(identity)
+            after, first = first, succession.next_after(first)
+        stretch = stretch_between(succession, after, cutoff)
+        if stretch is None:
+            return microseconds(after)
+        metrics.NOT_RUN.labels(reason=Execution.Reason.Name(code).lower()).inc(stretch.count)
+        reason = (
+            f"{counted(stretch)} from {stretch.first.isoformat()} to {stretch.last.isoformat()} had not begun when the "
+            f"job was {verb}, and it was too late to make up for it"
+        )
+        self._notes.add_stretch(shard, reigns[-1].job, stretch, code, reason, schedule=succession)
+        return microseconds(stretch.last)
+
+
+def _marker(uid: str) -> str:
+    """What stands in `OwnedShard.unrecorded` until it is known what a deleted job leaves to be done."""
+    return f"{uid}/ended"
