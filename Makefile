@@ -7,9 +7,10 @@ PINS := requirements/run.txt requirements/test.txt requirements/tools.txt
 PYTHON = $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 ARGS ?=
+SEEDS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test lint gen check-gen lock bench clean
+.PHONY: help setup demo up down test lint gen check-gen lock bench faults simulate clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -52,6 +53,12 @@ lock: ## Pin the newest versions that fit requirements/*.in (needs uv)
 
 bench: $(READY) ## Measure the whole mesh; see docs/benchmarks.md
 	@$(BIN)/python -m bench $(ARGS)
+
+simulate: $(READY) ## Live through simulated worlds full of faults (SEEDS=200, or FIRST-LAST, or =ONE)
+	@$(BIN)/python -m tests.simulation $(SEEDS) $(ARGS)
+
+faults: $(READY) ## Break a whole mesh for some minutes and judge it; see docs/fault-suite.md. DURATION=1h SEED=7
+	@$(BIN)/python -m tests.faults.run --duration $(or $(DURATION),5m) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean: ## Remove what the other targets made, but no mesh's data
 	rm -rf .venv .build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

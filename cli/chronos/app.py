@@ -30,9 +30,14 @@ def up(
     etcd: Annotated[int, typer.Option(help="Number of etcd members: 1 or 3.")] = 1,
     replicas: Annotated[str, typer.Option(help="For example scheduler=3,dispatcher=2. Others run once.")] = "",
     etcd_endpoints: Annotated[str, typer.Option(help="HOST:PORT,… of an etcd that runs already.")] = "",
+    postgres: Annotated[
+        str,
+        typer.Option(envvar="CHRONOS_LEDGER_URL", help="postgresql://… of the ledger's database; else it is a file."),
+    ] = "",
     lease_ttl: Annotated[str, typer.Option(help="After how long a silent replica counts as dead.")] = "2s",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="SERVICE.KEY=VALUE: a setting of a service (* for all).")
+        list[str] | None,
+        typer.Option("--set", help="SERVICE.KEY=VALUE: a setting of a service, a replica (scheduler-1) or all (*)."),
     ] = None,
 ) -> None:
     """Start the mesh and keep it running until Ctrl-C."""
@@ -47,6 +52,7 @@ def up(
         replicas=parse_replicas(replicas),
         lease_ttl=lease_ttl,
         overrides=tuple(parse_override(text) for text in settings or ()),
+        postgres_url=postgres,
     )
     asyncio.run(run_mesh(options))
 

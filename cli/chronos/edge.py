@@ -38,11 +38,15 @@ def write_config(options: MeshOptions) -> None:
         count = options.replicas.get(service, 1)
         return [address(ports_of(service, index, options.port_base)[use]) for index in range(count)]
 
+    def advertised(service: str) -> list[str]:
+        found = enumerate(addresses(service, "grpc"))
+        return [topology.overridden(options, service, f"{service}-{index}", "advertise", own) for index, own in found]
+
     edge = ports_of(ENVOY, 0, options.port_base)
     config = render(
         EdgeTopology(
             descriptor_set=DESCRIPTOR_FILE.read_bytes(),
-            services={service: addresses(service, "grpc") for service in SERVICES},
+            services={service: advertised(service) for service in SERVICES},
             gateway_http=addresses(GATEWAY, "http"),
             listen=address(edge["edge"]),
             admin=address(edge["admin"]),

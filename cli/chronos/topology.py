@@ -25,17 +25,23 @@ from libs.durations import parse_duration
 
 DEFAULT_DATA_DIR = Path(".chronos")
 RECEIVER = "receiver"
+PEER_ADVERTISE = "peer_advertise"
+"""`host:port` at which the other members of etcd reach one."""
 STOP_ORDER = (ENVOY, GATEWAY, SCHEDULER, DISPATCHER, HISTORY, RECEIVER, ETCD)
 """Who is stopped when: callers before those they call, so that everything under way can still be finished."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """`--set service.key=value`: one setting of every replica of a service (`*` for all services)."""
+    """`--set service.key=value`: one setting of every replica of a service (`*` for all), or of one (`scheduler-1`)."""
 
     service: str
     key: str
     value: str
+
+    def counts_for(self, service: str, replica: str) -> bool:
+        """Whether it is meant for a replica of a service."""
+        return self.service in ("*", service, replica)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +55,8 @@ class MeshOptions:
     replicas: Mapping[str, int] = field(default_factory=dict)
     lease_ttl: str = "2s"
     overrides: tuple[Override, ...] = ()
+    postgres_url: str = field(default="", repr=False)
+    """Where the ledger is, with a password perhaps. Empty means a file in the data directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +87,29 @@ def parse_replicas(text: str) -> dict[str, int]:
 
 
 def parse_override(text: str) -> Override:
-    """Reads `dispatcher.user_agent=Chronos`."""
+    """Reads `dispatcher.user_agent=Chronos`, `scheduler-1.log_level=debug` or `etcd-0.peer_advertise=10.0.0.1:2380`."""
     path, equals, value = text.partition("=")
-    service, dot, key = path.partition(".")
-    if not (equals and dot and key) or service not in (*SERVICES, "*"):
-        message = f"--set {text}: must be SERVICE.KEY=VALUE; services are {', '.join(SERVICES)}, or * for all"
+    target, dot, key = path.partition(".")
+    service, dash, number = target.partition("-")
+    is_one = not dash or number.isdecimal()
+    is_known = (
+        target == "*"
+        or (service in SERVICES and is_one)
+        or (service == ETCD and dash and is_one and key == PEER_ADVERTISE)
+    )
+    if not (equals and dot and key and is_known):
+        message = (
+            f"--set {text}: must be SERVICE.KEY=VALUE; services are {', '.join(SERVICES)}, or * for all; "
+            f"{SERVICES[0]}-0 is one replica; members of etcd only know {PEER_ADVERTISE}"
+        )
         raise MeshError(message, exit_code=MISUSED)
-    return Override(service=service, key=key, value=value)
+    return Override(service=target, key=key, value=value)
+
+
+def overridden(options: MeshOptions, service: str, replica: str, key: str, default: str) -> str:
+    """What `--set` says about a setting of a replica; what says it last counts."""
+    said = [item.value for item in options.overrides if item.key == key and item.counts_for(service, replica)]
+    return said[-1] if said else default
 
 
 def check(options: MeshOptions) -> None:
@@ -97,6 +121,8 @@ def check(options: MeshOptions) -> None:
         parse_duration(options.lease_ttl)
     except ValueError as error:
         raise MeshError(f"--lease-ttl: {error}", exit_code=MISUSED) from error
+    if options.postgres_url and not options.postgres_url.startswith(("postgresql://", "postgres://")):
+        raise MeshError("--postgres: must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE", exit_code=MISUSED)
     for endpoint in options.etcd_endpoints:
         host, _, port = endpoint.rpartition(":")
         if not host or not port.isdecimal() or "/" in endpoint:
@@ -125,8 +151,11 @@ def wanted_ports(options: MeshOptions) -> list[tuple[str, dict[str, int]]]:
 def etcd_specs(options: MeshOptions, binary: EtcdBinary) -> list[ProcessSpec]:
     """The etcd members of the mesh itself: plaintext, on the loopback only, with data under `<data-dir>/etcd`."""
     plan = {f"etcd-{i}": ports_of(ETCD, i, options.port_base) for i in range(options.etcd_members)}
-    cluster = ",".join(f"{replica}=http://{address(ports['peer'])}" for replica, ports in plan.items())
-    return [_etcd_spec(options, binary, replica, ports, cluster) for replica, ports in plan.items()]
+    peers = {
+        replica: f"http://{overridden(options, ETCD, replica, PEER_ADVERTISE, address(ports['peer']))}"
+        for replica, ports in plan.items()
+    }
+    return [_etcd_spec(options, binary, replica, ports, peers) for replica, ports in plan.items()]
 
 
 def service_specs(options: MeshOptions, *, python: str, mesh_token: str) -> list[ProcessSpec]:
@@ -152,7 +181,7 @@ def envoy_spec(options: MeshOptions, *, binary: str, config: Path) -> ProcessSpe
 
 
 def _etcd_spec(
-    options: MeshOptions, binary: EtcdBinary, replica: str, ports: Mapping[str, int], cluster: str
+    options: MeshOptions, binary: EtcdBinary, replica: str, ports: Mapping[str, int], peers: Mapping[str, str]
 ) -> ProcessSpec:
     client, peer = f"http://{address(ports['client'])}", f"http://{address(ports['peer'])}"
     flags = {
@@ -161,8 +190,8 @@ def _etcd_spec(
         "listen-client-urls": client,
         "advertise-client-urls": client,
         "listen-peer-urls": peer,
-        "initial-advertise-peer-urls": peer,
-        "initial-cluster": cluster,
+        "initial-advertise-peer-urls": peers[replica],
+        "initial-cluster": ",".join(f"{name}={url}" for name, url in peers.items()),
         "initial-cluster-token": f"chronos-{options.port_base}",
         "initial-cluster-state": "new",  # read only by a member without data
         "auto-compaction-mode": "periodic",
@@ -195,7 +224,7 @@ def _service_spec(options: MeshOptions, service: str, index: int, *, python: str
         "lease_ttl": options.lease_ttl,
         "mesh_token": mesh_token,
         **_own_settings(options, service, ports),
-        **{item.key: item.value for item in options.overrides if item.service in (service, "*")},
+        **{item.key: item.value for item in options.overrides if item.counts_for(service, f"{service}-{index}")},
     }
     return ProcessSpec(
         name=service,
@@ -212,7 +241,8 @@ def _own_settings(options: MeshOptions, service: str, ports: Mapping[str, int]) 
         case "dispatcher":
             return {"allow_private_addresses": "true"}
         case "history":
-            return {"data_dir": str(options.data_dir / "history")}
+            ledger = {"ledger_url": options.postgres_url} if options.postgres_url else {}
+            return {"data_dir": str(options.data_dir / "history"), **ledger}
         case "gateway":
             return {"http_listen": address(ports["http"])}
         case _:
