@@ -59,6 +59,16 @@ async def test_what_is_removed_is_not_explained_before_its_time(bench: Bench) ->
         assert bench.noted() == []
 
 
+async def test_a_job_that_comes_while_nothing_is_awaited_is_explained_within_two_seconds(bench: Bench) -> None:
+    async with bench.owning():
+        await bench.clock.advance(5 * SECOND)
+        job = stored(blackout_windows=[timing_pb2.Window(start="00:00:00", end="12:00:00")])
+        job.effective_at.FromDatetime(START + 5 * SECOND)
+        bench.change(job)
+        await bench.clock.advance(3 * SECOND)
+        assert [note.reason_code for note in bench.noted()] == [Execution.WINDOW]
+
+
 async def test_a_take_over_in_the_midst_of_a_stretch_says_nothing_new(bench: Bench) -> None:
     bench.shards.watermarks[SHARD] = (1, START + timedelta(minutes=10))
     await bench.clock.advance(timedelta(minutes=10))

@@ -107,6 +107,7 @@ class Absences:
             return
         self._next[place] = item = (removed.first, turn, shard, job, removed)
         heapq.heappush(self._heap, item)
+        self._changed.set()
 
     def _explain(self, shard: OwnedShard, job: FiringJob, removed: Removed) -> None:
         assert job.schedule is not None
