@@ -46,11 +46,21 @@ class History:
 
 
 @asynccontextmanager
+async def open_store(settings: HistorySettings, clock: Clock) -> AsyncIterator[tuple[Ledger, Archive]]:
+    """Both sides of the ledger, in PostgreSQL or in a file. What is queued when it closes is written."""
+    url = settings.ledger_url.get_secret_value()
+    try:
+        async with _postgres(url, settings, clock) if url else _sqlite(settings, clock) as store:
+            yield store
+    except (LedgerFileError, LedgerRefusedError) as error:
+        raise SystemExit(f"history cannot start: {error}") from error
+
+
+@asynccontextmanager
 async def open_app(
-    settings: HistorySettings, enter: OpenNode = open_node, keep: "OpenStore | None" = None
+    settings: HistorySettings, enter: OpenNode = open_node, keep: OpenStore = open_store
 ) -> AsyncIterator[App]:
     """History, ready to start. Exits the process with a sentence when the ledger's file or database cannot be used."""
-    keep = keep or open_store
     async with keep(settings, SystemClock()) as (ledger, archive), enter("history", settings) as node:
         history = wire(settings, ledger, archive, node.clock)
         server = node.server(history.services)
@@ -87,17 +97,6 @@ def wire(settings: HistorySettings, ledger: Ledger, archive: Archive, clock: Clo
         retention=Retention(ledger, health, clock, age=settings.retention, interval=settings.retention_interval),
         health=health,
     )
-
-
-@asynccontextmanager
-async def open_store(settings: HistorySettings, clock: Clock) -> AsyncIterator[tuple[Ledger, Archive]]:
-    """Both sides of the ledger, in PostgreSQL or in a file. What is queued when it closes is written."""
-    url = settings.ledger_url.get_secret_value()
-    try:
-        async with _postgres(url, settings, clock) if url else _sqlite(settings, clock) as store:
-            yield store
-    except (LedgerFileError, LedgerRefusedError) as error:
-        raise SystemExit(f"history cannot start: {error}") from error
 
 
 @asynccontextmanager
