@@ -90,6 +90,16 @@ async def test_what_was_thought_lost_has_its_real_end_once_that_is_known(store: 
     assert (await stored(store)).status == end
 
 
+@pytest.mark.parametrize("end", [Status.SUCCESS, Status.FAILED, Status.TIMED_OUT, Status.CANCELLED])
+async def test_what_was_skipped_while_it_was_under_way_has_its_real_end(store: Store, end: Status) -> None:
+    await store.ledger.take(Batch([record(status=Status.SKIPPED, delivery=0, reason="deleted", reason_code=9)]))
+    await store.ledger.take(Batch([record(status=Status.RUNNING)]))
+    assert (await stored(store)).status == Status.SKIPPED
+    await store.ledger.take(Batch([record(status=end)]))
+    found = await stored(store)
+    assert (found.status, found.delivery, found.reason, found.reason_code) == (end, 1, "", 0)
+
+
 @pytest.mark.parametrize("status", [Status.PENDING, Status.RUNNING, Status.SKIPPED, Status.LOST])
 async def test_what_is_lost_stays_lost_when_no_end_is_told(store: Store, status: Status) -> None:
     await store.ledger.take(Batch([record(status=Status.LOST)]))
@@ -297,7 +307,7 @@ def tellings(draw: st.DrawFn) -> list[Batch]:
             dispatcher=f"dispatcher-{delivery}" if delivery > 1 else "",
             definition_id=bytes([delivery]) * 16 if delivery < 3 else b"",
             details=bytes([delivery]) if delivery != 2 else b"",
-            skipped_until_us=9 if status == Status.SKIPPED else None,
+            skipped_until_us=9 if status == Status.SKIPPED and delivery == 1 else None,
         )
 
     def batch(records: list[Record], claimants: list[str]) -> Batch:

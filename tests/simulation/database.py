@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from libs.faults import Unavailable
-from services.history.domain.records import Batch, Change, Definition, Record, Refused
+from services.history.domain.records import Batch, Change, Definition, Record, Refused, Status
 from services.history.ports import ExecutionQuery, Page, Position, Seal, Search
 from tests.fakes.ledger import FakeLedger
 from tests.simulation.replies import Messages, NoReplyError, ask
@@ -16,10 +16,18 @@ T = TypeVar("T")
 DATABASE = "database"
 PATIENCE = 5.0
 MOST_BATCHES = 64
+ONLY_BY_OWNERS = {Status.PENDING, Status.RUNNING, Status.SKIPPED, Status.LOST}
 
 
 class Database(FakeLedger):
-    """One ledger in memory with the rules of the real one; it takes everything in one order, as a row lock makes it."""
+    """One ledger in memory with the rules of the real one; it takes everything in one order, as a row lock makes it.
+
+    `problems` are starts and decisions that were taken from owners whose epoch was over.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.problems: list[str] = []
 
     def write(self, batches: Sequence[Batch]) -> list[Refused]:
         """Commits batches together. Raises Unavailable when it cannot."""
@@ -34,6 +42,13 @@ class Database(FakeLedger):
     def all_records(self) -> list[Record]:
         """Everything that is known at the end."""
         return list(self._records.values())
+
+    def _put(self, news: Record) -> None:
+        sealed = self._epochs.get(news.shard, 0)
+        if news.status in ONLY_BY_OWNERS and news.epoch < sealed:
+            told = f"{Status(news.status).name} of {news.namespace}/{news.job_id} {news.id.hex()}"
+            self.problems.append(f"{told} was taken from epoch {news.epoch} of shard {news.shard}; {sealed} is sealed")
+        super()._put(news)
 
 
 class DatabaseClient:

@@ -21,7 +21,8 @@ class LeaseEndingError(Exception):
 class Lessor:
     """Counts the time of leases by the cluster's own clock, which is the loop's.
 
-    A keep-alive only moves an end; the heap is put right when the old end comes.
+    A keep-alive only moves an end; the heap is put right when the old end comes. `on_expiry` is told of each lease that
+    is ended because nobody kept it alive.
     """
 
     def __init__(self, store: Store, dice: random.Random, lateness: Span, has_leader: Callable[[], bool]) -> None:
@@ -32,6 +33,7 @@ class Lessor:
         self._ends: list[tuple[float, int]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._granted = 0
+        self.on_expiry: Callable[[int], None] = lambda lease: None
 
     def grant(self, seconds: int) -> int:
         """A new lease."""
@@ -95,6 +97,7 @@ class Lessor:
         if state.ends_at > loop.time():
             self._push(state.ends_at, lease)
         elif self._has_leader():
+            self.on_expiry(lease)
             try:
                 self._store.end_lease(lease)
             except LeaseLost:

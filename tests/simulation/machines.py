@@ -83,6 +83,7 @@ class Machine:
         self._stop = asyncio.Event()
         self._is_up = False
         self._starts = 0
+        self._lease: Lease | None = None
 
     def start(self) -> None:
         """Starts a new process, unless one runs."""
@@ -98,6 +99,7 @@ class Machine:
     def kill(self) -> None:
         """kill -9."""
         self._is_up = False
+        self._lease = None
         self._mesh.loop.kill(life_of(self.name))
         self._mesh.network.kill(self.name)
 
@@ -115,12 +117,16 @@ class Machine:
         self._mesh.network.resume(self.name)
         self._mesh.loop.resume(life_of(self.name))
 
+    def trusts(self, lease: int) -> bool:
+        """Whether the process would act because it has that lease."""
+        return self._lease is not None and self._lease.id == lease and self._lease.is_trusted()
+
     @asynccontextmanager
     async def enter(self, service: str, settings: ServiceSettings) -> AsyncIterator[Node]:
         """See libs.mesh.open_node, on the simulated etcd."""
         clock, etcd = self._mesh.time.clock_of(self.name), self._mesh.connect_etcd(self.name)
         await etcd.wait_until_ready(get_logger())
-        lease = Lease(etcd, settings.lease_ttl, clock)
+        self._lease = lease = Lease(etcd, settings.lease_ttl, clock)
         member = Member(
             service=service, instance=f"{settings.replica}-{self._starts}", replica=settings.replica, version="0"
         )

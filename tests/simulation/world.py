@@ -48,7 +48,11 @@ WARM_UP = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a world. `problems` are those that no history shows: crashes, errors, a mesh that does not heal."""
+    """What came of a world.
+
+    `problems` are those that no history shows: a lease trusted after its end, records taken from an earlier epoch,
+    crashes, errors, a mesh that does not heal.
+    """
 
     history: History
     problems: tuple[str, ...]
@@ -81,6 +85,8 @@ class World:
             )
             for name in names
         }
+        self.etcd.lessor.on_expiry = self._look_who_trusts
+        self._trusted: list[str] = []
 
     async def run(self) -> Outcome:
         """Lives through the whole plan."""
@@ -130,10 +136,14 @@ class World:
         )
         return Outcome(
             history=history,
-            problems=(*problems, *self.mesh.crashes, *self.loop.errors),
+            problems=(*problems, *self._trusted, *self.database.problems, *self.mesh.crashes, *self.loop.errors),
             seconds=self.loop.time(),
             steps=self.loop.steps,
         )
+
+    def _look_who_trusts(self, lease: int) -> None:
+        names = [machine.name for machine in self.machines.values() if machine.trusts(lease)]
+        self._trusted += [f"{name} trusts lease {lease:x} at {self.time.now()}, when etcd ends it" for name in names]
 
     def _client(self, key: str) -> Client:
         dice = random.Random(f"client {self.plan.seed}")

@@ -34,12 +34,16 @@ def is_granted(claim: Record, stored: Record | None) -> bool:
 def supersedes(news: Record, stored: Record) -> bool:
     """Whether the news moves the stored record on.
 
-    A final record never moves, but for a lost one: an end of the same or an earlier delivery is how it really ended.
+    A final record never moves, but for what was decided and not seen: when one thought lost, or skipped, turns out to
+    have been under way and ended, that is how it really ended. A stretch of skipped ones stays: it speaks for more.
     Success counts whichever delivery brought it; any other end counts only when no later delivery is under way.
     Otherwise a later delivery supersedes an earlier one, and within a delivery progress does.
     """
     if stored.status >= FIRST_FINAL:
-        return stored.status == Status.LOST and news.status in KNOWN_ENDS and news.delivery <= stored.delivery
+        is_known_now = news.status in KNOWN_ENDS
+        if stored.status == Status.LOST:
+            return is_known_now and news.delivery <= stored.delivery
+        return stored.status == Status.SKIPPED and is_known_now and stored.skipped_until_us is None
     if news.status == Status.SUCCESS or news.delivery > stored.delivery:
         return True
     if news.delivery < stored.delivery:

@@ -9,14 +9,12 @@ from services.history.domain.transitions import advance, coalesce, is_stale
 from tests.fakes.history_records import record
 
 FINAL = [status for status in Status if status >= Status.SUCCESS]
-
-
 KNOWN_ENDS = [Status.SUCCESS, Status.FAILED, Status.TIMED_OUT, Status.CANCELLED]
 
 
-@pytest.mark.parametrize("final", [status for status in FINAL if status != Status.LOST])
+@pytest.mark.parametrize("final", KNOWN_ENDS)
 @pytest.mark.parametrize("news", Status)
-def test_nothing_moves_a_final_record(final: Status, news: Status) -> None:
+def test_nothing_moves_what_has_really_ended(final: Status, news: Status) -> None:
     stored = record(status=final)
     assert advance(stored, record(status=news, delivery=9, attempt_count=9)) is stored
 
@@ -37,6 +35,24 @@ def test_an_unhappy_end_of_an_earlier_delivery_does_not_count(status: Status) ->
 def test_an_end_of_what_was_thought_lost_is_its_end(end: Status, delivery: int) -> None:
     moved = advance(record(status=Status.LOST, delivery=2), record(status=end, delivery=delivery))
     assert (moved.status, moved.delivery) == (end, 2)
+
+
+@pytest.mark.parametrize("end", KNOWN_ENDS)
+def test_an_end_of_what_was_skipped_while_it_was_under_way_is_its_end(end: Status) -> None:
+    moved = advance(record(status=Status.SKIPPED, delivery=0, reason="deleted", reason_code=9), record(status=end))
+    assert (moved.status, moved.delivery, moved.reason, moved.reason_code) == (end, 1, "", 0)
+
+
+@pytest.mark.parametrize("news", [Status.PENDING, Status.RUNNING, Status.SKIPPED, Status.LOST])
+def test_what_was_skipped_is_not_begun_again(news: Status) -> None:
+    stored = record(status=Status.SKIPPED, delivery=0)
+    assert advance(stored, record(status=news, delivery=3, attempt_count=9)) is stored
+
+
+@pytest.mark.parametrize("end", KNOWN_ENDS)
+def test_a_skipped_stretch_stays(end: Status) -> None:
+    stored = record(status=Status.SKIPPED, delivery=0, skipped_until_us=9)
+    assert advance(stored, record(status=end)) is stored
 
 
 @pytest.mark.parametrize(("news", "delivery"), [(Status.RUNNING, 3), (Status.SUCCESS, 3), (Status.SKIPPED, 2)])

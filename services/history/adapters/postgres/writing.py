@@ -52,7 +52,9 @@ WHERE old.status < 3 AND (
     OR excluded.delivery = old.delivery
         AND (excluded.status > old.status OR excluded.attempt_count > old.attempt_count)
 )
-OR old.status = 8 AND excluded.status IN (3, 4, 6, 7) AND excluded.delivery <= old.delivery
+OR excluded.status IN (3, 4, 6, 7) AND (
+    old.status = 8 AND excluded.delivery <= old.delivery OR old.status = 5 AND old.skipped_until_us IS NULL
+)
 """
 
 

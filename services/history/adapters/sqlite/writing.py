@@ -50,7 +50,9 @@ WHERE status < 3 AND (
     OR excluded.delivery > delivery
     OR excluded.delivery = delivery AND (excluded.status > status OR excluded.attempt_count > attempt_count)
 )
-OR status = 8 AND excluded.status IN (3, 4, 6, 7) AND excluded.delivery <= delivery
+OR excluded.status IN (3, 4, 6, 7) AND (
+    status = 8 AND excluded.delivery <= delivery OR status = 5 AND skipped_until_us IS NULL
+)
 """
 
 
