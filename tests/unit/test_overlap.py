@@ -223,6 +223,21 @@ async def test_replace_keeps_only_the_newest_of_those_that_wait(bench: Bench) ->
         assert ids(link.sent) == [identity_at(1), identity_at(3)]
 
 
+async def test_a_run_that_was_held_up_does_not_replace_one_that_is_due_later(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored(schedule="* * * * * *", concurrency=REPLACE)):
+        by_hand = trigger(PROMISED)
+        by_hand.time.FromDatetime(START + 10 * SECOND)
+        bench.order(triggers=[by_hand])
+        await bench.clock.advance(1.5 * SECOND)
+        assert ids(link.sent) == [PROMISED]
+        assert not link.cancelled
+        (skipped,) = bench.noted()
+        assert (skipped.id, skipped.status, skipped.reason_code) == (
+            identity_at(1), Execution.SKIPPED, Execution.REPLACED,
+        )  # fmt: skip
+
+
 async def test_a_run_to_be_replaced_whose_dispatcher_is_lost_is_not_handed_out_again(bench: Bench) -> None:
     first = bench.link("d1")
     async with bench.owning(stored(schedule="*/2 * * * * *", concurrency=REPLACE)):

@@ -225,6 +225,11 @@ class Admission:
             )
 
     def _replace(self, shard: OwnedShard, slot: Slot, run: Run) -> None:
+        newest = max((*slot.running.values(), *slot.waiting), key=lambda other: other.scheduled_us)
+        if newest.scheduled_us > run.scheduled_us:  # this one was held up
+            reason = f"run {newest.execution_id}, due later, was there before it"
+            self._explain(shard, run, Execution.SKIPPED, Execution.REPLACED, reason)
+            return
         reason = f"run {run.execution_id} took its place"
         for older in self._slots.take_waiting(run.job.uid):
             self._explain(shard, older, Execution.SKIPPED, Execution.REPLACED, reason)
