@@ -156,6 +156,8 @@ class FaultSpan:
     ended_us: int
     recovery_us: int | None = None
     """What it takes to recover from this one; None means `Limits.recovery_us`."""
+    clock_behind_us: int = 0
+    """By how much a wall clock was behind. A change that is made through it counts from so much earlier."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,5 +56,6 @@ async def _strike(cluster: Cluster, fault: PlannedFault, log: FaultLog, tell: Ca
         log.failures.append(f"{fault.kind} {' '.join(nodes)}: {type(error).__name__} {error}")
         tell("".join(traceback.format_exception_only(error)).strip())
     ended = now_us()
-    log.spans.append(FaultSpan(kind=fault.kind, nodes=nodes, began_us=began, ended_us=ended))
+    behind = NEMESES[fault.kind].clock_behind_us
+    log.spans.append(FaultSpan(kind=fault.kind, nodes=nodes, began_us=began, ended_us=ended, clock_behind_us=behind))
     tell(f"{fault.kind} {' '.join(nodes)}: {(ended - began) / SECOND_US:.1f} s")

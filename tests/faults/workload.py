@@ -82,7 +82,7 @@ class Workload:
             await self._ask(call, job_id, job)
 
     async def _ask(self, call: PlannedCall, job_id: str, job: _Job) -> None:
-        rules = replace(job.rules, schedule=call.job.rules.schedule, is_enabled=call.job.rules.is_enabled)
+        rules = _after(call, job.rules)
         request_id = str(uuid.uuid4())
         match call.kind:
             case CallKind.CREATE:
@@ -186,6 +186,19 @@ class Workload:
 
 def _read(answer: httpx.Response) -> Answer:
     return answer.status_code, dict(answer.json()) if answer.content else {}
+
+
+def _after(call: PlannedCall, rules: JobRules) -> JobRules:
+    """What a job is after a call. The plan does not know which calls were left out; what a call leaves is as it was."""
+    match call.kind:
+        case CallKind.CREATE:
+            return replace(rules, schedule=call.job.rules.schedule, is_enabled=call.job.rules.is_enabled)
+        case CallKind.UPDATE:
+            return replace(rules, schedule=call.job.rules.schedule)
+        case CallKind.PAUSE | CallKind.RESUME:
+            return replace(rules, is_enabled=call.kind is CallKind.RESUME)
+        case _:
+            return rules
 
 
 def _outcome(kind: CallKind, answer: Answer | None) -> Outcome:

@@ -11,6 +11,7 @@ class FaultTimes:
     def __init__(self, faults: tuple[FaultSpan, ...], limits: Limits) -> None:
         self._begins: list[int] = []
         self._ends: list[int] = []
+        self._clocks = [fault for fault in faults if fault.clock_behind_us]
         for fault in sorted(faults, key=lambda fault: fault.began_us):
             recovery = limits.recovery_us if fault.recovery_us is None else fault.recovery_us
             end = fault.ended_us + recovery
@@ -19,6 +20,17 @@ class FaultTimes:
             else:
                 self._begins.append(fault.began_us)
                 self._ends.append(end)
+
+    def clock_behind(self, begin_us: int, end_us: int) -> int:
+        """By how much a wall clock may have been behind between two moments."""
+        return max(
+            (
+                fault.clock_behind_us
+                for fault in self._clocks
+                if fault.began_us <= end_us and fault.ended_us >= begin_us
+            ),
+            default=0,
+        )
 
     def is_near(self, begin_us: int, end_us: int) -> bool:
         """Whether a fault or its recovery touches the time from `begin_us` to `end_us`."""

@@ -51,9 +51,9 @@ class RulesInForce:
         self.steps = _steps(changes, limits)
         self.segments = _segments(self.steps)
         """What must hold: by these, a run that every state asks for must happen."""
-        allowed = [_with_lease(step, limits, faults) for step in self.steps]
+        allowed = [_with_faults(step, limits, faults) for step in self.steps]
         self.allowed = self.segments if allowed == self.steps else _segments(allowed)
-        """What may still be seen: inside faults an old version lives for a lease longer."""
+        """What may be seen: inside faults an old version lives a lease longer, and a clock may date a change back."""
         self.ever: tuple[JobRules, ...] = tuple(
             dict.fromkeys(state for step in self.steps for state in step.states if state is not None)
         )
@@ -91,11 +91,15 @@ def _steps(changes: Sequence[Call], limits: Limits) -> list[Step]:
                 for late in shelved:
                     steps.append(_unsure(late, steps[-1].call.sent_us, steps, limits))
                 shelved = []
-            ends_us = (call.answered_us if call.answered_us is not None else call.sent_us) + limits.change_us
+            ends_us = _answered(call) + limits.change_us
             states = _after(call, _last(steps))
             steps.append(Step(call, call.sent_us - limits.clock_error_us, ends_us, states))
             unsettled, version = [], _version_after(call, version)
     return steps
+
+
+def _answered(call: Call) -> int:
+    return call.answered_us if call.answered_us is not None else call.sent_us
 
 
 def _unsure(call: Call, from_us: int, steps: Sequence[Step], limits: Limits) -> Step:
@@ -156,7 +160,8 @@ def _segments(steps: Sequence[Step]) -> list[Segment]:
     return segments
 
 
-def _with_lease(step: Step, limits: Limits, faults: FaultTimes) -> Step:
+def _with_faults(step: Step, limits: Limits, faults: FaultTimes) -> Step:
+    step = replace(step, begins_us=step.begins_us - faults.clock_behind(step.call.sent_us, _answered(step.call)))
     if step.ends_us == EVER_US or not faults.is_near(step.call.sent_us, step.ends_us):
         return step
     return replace(step, ends_us=step.ends_us + limits.lease_us)

@@ -38,6 +38,7 @@ KINDS = (
         kind="clock-back-3s",
         choose=one_of("scheduler", "dispatcher", "history"),
         strike=_jump(-3 * SECOND_US),
+        clock_behind_us=3 * SECOND_US,
         is_possible=_has_movable_clocks,
     ),
     Nemesis(

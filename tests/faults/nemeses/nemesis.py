@@ -22,6 +22,8 @@ class Nemesis:
     shortest_s: float = 3.0
     longest_s: float = 10.0
     is_possible: Callable[[Layout], bool] = lambda layout: True
+    clock_behind_us: int = 0
+    """By how much it sets a wall clock back."""
 
 
 def one_of(*names: str) -> Callable[[Random, Layout], Nodes]:

@@ -145,9 +145,13 @@ class Story:
             )
         )
 
-    def fault(self, begin: float, end: float, kind: str = "kill -9 scheduler") -> None:
+    def fault(self, begin: float, end: float, kind: str = "kill -9 scheduler", *, clock_behind: float = 0.0) -> None:
         """A fault span."""
-        self.faults.append(FaultSpan(kind=kind, nodes=("scheduler-1",), began_us=at(begin), ended_us=at(end)))
+        behind_us = round(clock_behind * SECOND_US)
+        span = FaultSpan(
+            kind=kind, nodes=("scheduler-1",), began_us=at(begin), ended_us=at(end), clock_behind_us=behind_us
+        )
+        self.faults.append(span)
 
     def forget(self, due: float, job: str = JOB) -> None:
         """Takes a run out of the receiver's log and the ledger."""

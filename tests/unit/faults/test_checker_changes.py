@@ -268,3 +268,20 @@ def test_times_are_told_since_the_epoch() -> None:
     assert orderly().verdict().counts.jobs == 1
     assert BEGAN_US % 86_400_000_000 == 0
     assert JOB == "default/report"
+
+
+def dated_back(*, clock_behind: float) -> Story:
+    """A schedule that begins at 57.5 s, and has a run at 56 s."""
+    story = changed(CallKind.UPDATE, 57.5, with_rules(schedule="56 * * * * *"))
+    story.fault(57, 58, "clock back", clock_behind=clock_behind)
+    story.run(56, late=1.7)
+    story.run(116)
+    return story
+
+
+def test_a_clock_that_is_behind_dates_a_change_back_by_as_much() -> None:
+    assert dated_back(clock_behind=3).kinds() == []
+
+
+def test_another_fault_does_not() -> None:
+    assert dated_back(clock_behind=0).kinds() == [Kind.NO_TARGET]
