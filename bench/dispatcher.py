@@ -26,14 +26,15 @@ from chronos.dispatcher.v1 import delivery_service_pb2 as delivery_pb2
 from chronos.dispatcher.v1 import delivery_service_pb2_grpc as delivery_grpc
 from chronos.history.v1 import ledger_service_pb2 as ledger_pb2
 from chronos.history.v1 import ledger_service_pb2_grpc as ledger_grpc
+from chronos.scheduler.v1 import job_pb2
 
 from libs.clock import SystemClock
 from libs.rpc.channel import open_channel
 from libs.rpc.server import RpcServer
-from services.dispatcher.adapters.http import HttpSender
 from services.dispatcher.adapters.ledger import GrpcLedger
-from services.dispatcher.app import make_clients
+from services.dispatcher.app.senders import open_senders
 from services.dispatcher.dispatch import Dispatch
+from services.dispatcher.ports import Sender
 from services.dispatcher.servicer.deliveries import DeliveryServicer
 from services.dispatcher.settings import DispatcherSettings
 from tests.deliveries import TRACEPARENT, make_job
@@ -93,12 +94,13 @@ async def serve_ledger(pipe: Connection) -> None:
 
 
 async def serve_dispatcher(pipe: Connection, ledger: str) -> None:
-    settings, clock, dice = DispatcherSettings(allow_private_addresses=True), SystemClock(), random.Random()
-    sender = HttpSender(
-        make_clients(settings, clock),
-        max_response_bytes=settings.max_response_bytes,
-        longest_response_bytes=settings.longest_response_bytes,
-    )
+    settings = DispatcherSettings(allow_private_addresses=True)
+    async with open_senders(settings, SystemClock()) as sender:
+        await _serve(pipe, ledger, settings, sender)
+
+
+async def _serve(pipe: Connection, ledger: str, settings: DispatcherSettings, sender: Sender) -> None:
+    clock, dice = SystemClock(), random.Random()
     records = GrpcLedger(lambda: [ledger], lambda address: open_channel(address, mesh_token=TOKEN), dice)
     dispatch = Dispatch(
         settings, sender=sender, ledger=records, clock=clock, dice=dice, user_agent="Chronos/bench", instance="bench"
@@ -138,8 +140,8 @@ def run_process(target: str, pipe: Connection, argument: str, profile: str) -> N
         uvloop.run(main)
 
 
-async def drive(address: str, url: str, seconds: float, rate: int) -> dict[str, Any]:
-    job, channel = make_job(url, body='{"execution": "{{.ExecutionID}}"}'), open_channel(address, mesh_token=TOKEN)
+async def drive(address: str, job: job_pb2.Job, seconds: float, rate: int) -> dict[str, Any]:
+    channel = open_channel(address, mesh_token=TOKEN)
     call = delivery_grpc.DeliveryServiceStub(channel).Deliver()
     state: dict[str, Any] = {"credit": 0, "sent": 0, "finished": 0, "messages": 0}
     changed = asyncio.Event()
@@ -183,21 +185,16 @@ async def drive(address: str, url: str, seconds: float, rate: int) -> dict[str, 
     return state
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--rate", type=int, default=0)
-    parser.add_argument("--profile", default="")
-    arguments = parser.parse_args()
+def measure(job: job_pb2.Job, *, seconds: float, rate: int = 0, profile: str = "") -> dict[str, Any]:
+    """Delivers a job, whatever its target, as fast as credit allows or at a rate."""
     spawn = multiprocessing.get_context("spawn")
     processes, pipes, address = [], {}, ""
     for name in ("ledger", "dispatcher"):
         pipes[name], theirs = spawn.Pipe()
-        processes.append(spawn.Process(target=run_process, args=(name, theirs, address, arguments.profile)))
+        processes.append(spawn.Process(target=run_process, args=(name, theirs, address, profile)))
         processes[-1].start()
         address = pipes[name].recv()
-    state = uvloop.run(drive(address, arguments.url, arguments.seconds, arguments.rate))
+    state = uvloop.run(drive(address, job, seconds, rate))
     reports = {}
     for name in ("dispatcher", "ledger"):
         pipes[name].send("stop")
@@ -205,13 +202,24 @@ def main() -> None:
     for process in processes:
         process.join()
     cpu = reports["dispatcher"]["cpu_seconds"]
-    result = {
+    return {
         "deliveries": state["finished"], "per_second": round(state["finished"] / state["seconds"]),
         "dispatcher_cpu_us_per_delivery": round(cpu / state["finished"] * 1e6, 1),
         "dispatcher_cpu_percent": round(cpu / state["seconds"] * 100),
         "dispatcher_peak_mb": reports["dispatcher"]["peak_mb"],
         "event_messages": state["messages"], **reports["ledger"],
     }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--rate", type=int, default=0)
+    parser.add_argument("--profile", default="")
+    arguments = parser.parse_args()
+    job = make_job(arguments.url, body='{"execution": "{{.ExecutionID}}"}')
+    result = measure(job, seconds=arguments.seconds, rate=arguments.rate, profile=arguments.profile)
     print(json.dumps(result, indent=1))
 
 

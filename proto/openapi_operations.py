@@ -26,7 +26,7 @@ class Operations:
         name = str(rpc.descriptor.name)
         comment = self._comments.get(str(rpc.descriptor.full_name), "")
         operation: dict[str, Any] = {
-            "operationId": name if is_first else "_".join((name, *rule.variables)),
+            "operationId": name if is_first else "_".join((name, *(rule.variables or _words(rule)))),
             "tags": [str(rpc.descriptor.containing_service.name)],
             "summary": comment.partition(". ")[0].removesuffix("."),
             "description": comment + (STREAM_NOTE if rpc.descriptor.server_streaming else ""),
@@ -84,3 +84,8 @@ class Operations:
         if rpc.descriptor.server_streaming:
             answer |= {"description": f"One such object a line. {comment}", "x-stream": "application/x-ndjson"}
         return answer
+
+
+def _words(rule: HttpRule) -> list[str]:
+    """What tells the path of an alias without variables from the first one."""
+    return [word for word in rule.template.split("/")[3:] if word.isalpha()]

@@ -10,6 +10,7 @@ from datetime import timedelta
 from cli.chronos import edge, leftovers, topology
 from cli.chronos.child_log import last_lines, log_path
 from cli.chronos.cluster import prepare
+from cli.chronos.encryption_key import encryption_keys
 from cli.chronos.errors import MeshError
 from cli.chronos.etcd_binary import find
 from cli.chronos.first_key import FirstKey
@@ -56,7 +57,8 @@ class Mesh:
         """Starts everything and returns once the edge answers. Raises MeshError when something does not come up."""
         token = mesh_token(self.options.data_dir, self._settings.mesh_token.get_secret_value())
         etcd = self._etcd_specs()
-        services = topology.service_specs(self.options, python=sys.executable, mesh_token=token)
+        keys = encryption_keys(self.options, self._settings.encryption_keys.get_secret_value())
+        services = topology.service_specs(self.options, python=sys.executable, mesh_token=token, encryption_keys=keys)
         envoy = edge.spec(self.options)
         specs = [*etcd, *services, *extras]
         check_free([*topology.wanted_ports(self.options), *((spec.replica, spec.ports) for spec in extras)])

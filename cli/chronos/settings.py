@@ -15,6 +15,8 @@ HANDED_ON = (
     "CHRONOS_ETCD_KEY_FILE",
 )
 """Settings that every service knows. All others are given with `--set`, for one service or for all."""
+JOBS_SECRETS = "CHRONOS_SECRET_"
+"""What variables begin with that jobs may refer to (`${secret:env:…}`)."""
 
 
 class MeshSettings(BaseSettings):
@@ -26,6 +28,8 @@ class MeshSettings(BaseSettings):
     """The cluster's first API key, `chronos_<id>_<secret>`. Empty means: make one when the cluster has none."""
     mesh_token: SecretStr = SecretStr("")
     """What the services prove themselves to each other with. Empty means: make one, keep it in the data directory."""
+    encryption_keys: SecretStr = SecretStr("")
+    """Keys that secrets of stored jobs are encrypted with. Empty means: make one, keep it in the data directory."""
     etcd_ca_file: str = ""
     """Certificate authority of an external etcd; empty means plaintext."""
     etcd_cert_file: str = ""
@@ -39,4 +43,8 @@ class MeshSettings(BaseSettings):
 def environment_of_children() -> dict[str, str]:
     """The environment without this command's own settings, secrets among them."""
     inherited = os.environ  # noqa: TID251 - handed on, not read
-    return {name: value for name, value in inherited.items() if not name.startswith("CHRONOS_") or name in HANDED_ON}
+    return {
+        name: value
+        for name, value in inherited.items()
+        if not name.startswith("CHRONOS_") or name in HANDED_ON or name.startswith(JOBS_SECRETS)
+    }

@@ -158,10 +158,14 @@ def etcd_specs(options: MeshOptions, binary: EtcdBinary) -> list[ProcessSpec]:
     return [_etcd_spec(options, binary, replica, ports, peers) for replica, ports in plan.items()]
 
 
-def service_specs(options: MeshOptions, *, python: str, mesh_token: str) -> list[ProcessSpec]:
+def service_specs(
+    options: MeshOptions, *, python: str, mesh_token: str, encryption_keys: str = ""
+) -> list[ProcessSpec]:
     """Every replica of every service."""
+    secrets = {service: {"mesh_token": mesh_token} for service in SERVICES}
+    secrets[SCHEDULER]["encryption_keys"] = encryption_keys
     return [
-        _service_spec(options, service, index, python=python, mesh_token=mesh_token)
+        _service_spec(options, service, index, python=python, secrets=secrets[service])
         for service in SERVICES
         for index in range(options.replicas.get(service, 1))
     ]
@@ -214,7 +218,9 @@ def _etcd_spec(
     )
 
 
-def _service_spec(options: MeshOptions, service: str, index: int, *, python: str, mesh_token: str) -> ProcessSpec:
+def _service_spec(
+    options: MeshOptions, service: str, index: int, *, python: str, secrets: Mapping[str, str]
+) -> ProcessSpec:
     ports = ports_of(service, index, options.port_base)
     settings = {
         "replica": f"{service}-{index}",
@@ -222,7 +228,7 @@ def _service_spec(options: MeshOptions, service: str, index: int, *, python: str
         "metrics_listen": address(ports["metrics"]),
         "etcd_endpoints": ",".join(etcd_endpoints(options)),
         "lease_ttl": options.lease_ttl,
-        "mesh_token": mesh_token,
+        **secrets,
         **_own_settings(options, service, ports),
         **{item.key: item.value for item in options.overrides if item.counts_for(service, f"{service}-{index}")},
     }

@@ -13,12 +13,14 @@ from cli.chronosctl.commands import (
     calendars,
     changes,
     cluster,
+    dead_letters,
     executions,
     jobs,
     namespaces,
     profiles,
     runs,
     schedules,
+    targets,
     versions,
 )
 from cli.chronosctl.errors import CommandError
@@ -56,6 +58,16 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
             "cancel": connected(runs.cancel_execution),
         },
     ),
+    "dead-letters": (
+        "Dead letters: deliveries that failed for good.",
+        {
+            "list": connected(dead_letters.list_dead_letters),
+            "get": connected(dead_letters.get_dead_letter),
+            "replay": connected(dead_letters.replay_dead_letters),
+            "delete": connected(dead_letters.delete_dead_letter),
+            "purge": connected(dead_letters.purge_dead_letters),
+        },
+    ),
     "schedule": ("Schedules: check them.", {"validate": connected(schedules.validate_schedule)}),
     "calendar": (
         "Calendars: days that jobs run on, or do not.",
@@ -78,6 +90,7 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
             "delete": connected(namespaces.delete_namespace),
         },
     ),
+    "target": ("Places that jobs deliver to.", {"test": connected(targets.try_target)}),
     "cluster": ("The cluster as a whole.", {"status": connected(cluster.cluster_status)}),
     "profile": (
         "Named servers and keys.",

@@ -4,7 +4,8 @@ from typing import Any
 
 from cli.chronosctl.moments import shown_seconds, shown_time
 from cli.chronosctl.output import Output
-from cli.chronosctl.tables import known, target, when
+from cli.chronosctl.tables import known, when
+from cli.chronosctl.target_facts import contract_facts, pairs_text, target, target_facts, target_timeout
 
 Json = dict[str, Any]
 Facts = list[tuple[str, Any]]
@@ -21,7 +22,7 @@ def show_job(output: Output, job: Json) -> None:
             *_timing(job),
             *_running(job),
             *_request(job),
-            ("tags", _pairs(job.get("tags"))),
+            ("tags", pairs_text(job.get("tags"))),
             ("version", job.get("version", "")),
             ("changed", f"{shown_time(job.get('updated_at', ''))} by {job.get('updated_by') or 'nobody'}"),
             ("uid", job.get("uid", "")),
@@ -71,27 +72,21 @@ def _running(job: Json) -> Facts:
         ("concurrency", rule),
         ("queue", f"at most {job.get('max_queued_runs') or 10}" if rule == "QUEUE" else ""),
         ("missed runs", known(job.get("missed_run_policy"), "EXECUTE_ONE")),
-        ("catch-up", _pairs(catch_up)),
+        ("catch-up", pairs_text(catch_up)),
         ("priority", job.get("priority") or 5),
         ("delivery", known(job.get("delivery_guarantee"), "AT_LEAST_ONCE")),
     ]
 
 
 def _request(job: Json) -> Facts:
-    webhook = job.get("webhook") or {}
     return [
         ("target", target(job)),
-        ("headers", _pairs(webhook.get("headers"))),
-        ("auth", ", ".join(webhook.get("auth") or {})),
-        ("success codes", ", ".join(map(str, webhook.get("success_codes") or ()))),
-        ("timeout", shown_seconds(webhook.get("timeout") or job.get("timeout") or "")),
-        ("retries", _pairs(job.get("retry_policy"))),
+        *target_facts(job),
+        *contract_facts(job),
+        ("timeout", shown_seconds(target_timeout(job) or job.get("timeout") or "")),
+        ("retries", pairs_text(job.get("retry_policy"))),
     ]
 
 
 def _unless_zero(text: str | None) -> str:
     return shown_seconds(text) if text and text != "0s" else ""
-
-
-def _pairs(mapping: Json | None) -> str:
-    return ", ".join(f"{key}={value}" for key, value in (mapping or {}).items())

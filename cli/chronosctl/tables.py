@@ -4,6 +4,7 @@ from typing import Any
 
 from cli.chronosctl.moments import lateness, shown_seconds, shown_time
 from cli.chronosctl.output import Output, Row
+from cli.chronosctl.target_facts import target
 
 Json = dict[str, Any]
 JOB_COLUMNS = ("ID", "NAME", "SCHEDULE", "ZONE", "ENABLED", "NEXT RUN", "CONCURRENCY", "TARGET")
@@ -30,12 +31,6 @@ def when(job: Json) -> str:
 def known(value: str | None, default: str = "") -> str:
     """An enum's value, or what it means when it is not given."""
     return default if not value or value.endswith("_UNSPECIFIED") else value
-
-
-def target(job: Json) -> str:
-    """What a job does, in a few words."""
-    webhook = job.get("webhook", {})
-    return f"{webhook.get('method') or 'POST'} {webhook.get('url', '')}".strip() if webhook else ""
 
 
 def execution_row(execution: Json) -> Row:

@@ -10,6 +10,7 @@ from cli.chronosctl.durations import duration_json
 from cli.chronosctl.errors import UsageError
 from cli.chronosctl.fields import ALIASES, JOB, is_map
 from cli.chronosctl.moments import offset_moment_json
+from cli.chronosctl.target_aliases import with_plain_target
 from cli.chronosctl.windows import window
 from cli.chronosctl.yaml_text import yaml_value
 
@@ -26,7 +27,7 @@ def in_json_form(document: Any, message: Descriptor = JOB, path: str = "") -> An
     if not isinstance(document, dict):
         return document
     if message is JOB and not path:
-        document = _without_aliases(document)
+        document = with_plain_target(_without_aliases(document))
     return {
         name: converted(value, message.fields_by_name.get(name), f"{path}{name}") for name, value in document.items()
     }

@@ -4,6 +4,7 @@ import base64
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from deploy.envoy.replies import REPLIES, STRICT_STATUSES
 from deploy.envoy.topology import EdgeTopology
 from libs.contract import Contract, HttpRule, RateClass, Rpc, read_contract
 
+# The gateway sends a ping every 20 s.
+SOCKET_IDLE = timedelta(seconds=60)
 GATEWAY_PATHS = ("/health", "/metrics", "/openapi.json")
 CLIENT_HEADER = "x-chronos-client"
 # DELETE as well: a body where none belongs is refused, not dropped.
@@ -100,6 +103,7 @@ def _variables(topology: EdgeTopology, contract: Contract, owners: list[str]) ->
         "max_connections": topology.max_connections,
         "unary_seconds": topology.unary_timeout.total_seconds(),
         "stream_idle_seconds": topology.stream_idle_timeout.total_seconds(),
+        "socket_idle_seconds": SOCKET_IDLE.total_seconds(),
         "strict_statuses": STRICT_STATUSES,
         "replies": [asdict(reply) for reply in REPLIES],
         "rest_routes": list(rest_routes(contract)),

@@ -10,8 +10,11 @@ from hashlib import blake2b
 from chronos.cluster.v1.cluster_pb2 import Member
 
 
-def owner_of(shard: int, replicas: Iterable[str]) -> str | None:
-    """The replica that should own the shard, None without replicas. The order of `replicas` does not matter."""
+def owner_of(shard: int | str, replicas: Iterable[str]) -> str | None:
+    """The replica that should own the shard, or whatever else is called so; None without replicas.
+
+    The order of `replicas` does not matter.
+    """
     return max(replicas, key=lambda replica: (_weight(shard, replica), replica), default=None)
 
 
@@ -32,7 +35,7 @@ def shards_of(instance: str, members: Iterable[Member], shard_count: int) -> fro
     return frozenset(shard for shard in range(shard_count) if owner_of(shard, newest) == mine)
 
 
-def _weight(shard: int, replica: str) -> bytes:
+def _weight(shard: int | str, replica: str) -> bytes:
     return blake2b(f"{shard}|{replica}".encode(), digest_size=8).digest()
 
 

@@ -9,7 +9,7 @@ from libs.clock import Clock
 from libs.log import get_logger
 from services.dispatcher import metrics
 from services.dispatcher.domain.breaker import Breaker, Pass, Rules, Sign, State, admit, learn
-from services.dispatcher.domain.outcome import Failure, FailureKind
+from services.dispatcher.domain.results import Failure, FailureKind
 
 CHECK_INTERVAL = timedelta(seconds=30)
 PROBE_PAUSE = timedelta(seconds=1)

@@ -22,7 +22,7 @@ class Cancelling:
         held = self._deliveries.find(execution_id)
         if held is None or held.stage not in LIVE:
             return
-        if held.stage is Stage.UNCLAIMED:
+        if held.stage is Stage.UNCLAIMED or (held.stage is Stage.THROTTLED and held.needs_claim):
             held.cancellation = ending
             self._claims.claim_at_once(held)
         elif held.stage is Stage.CLAIMING:

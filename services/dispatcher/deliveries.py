@@ -101,6 +101,7 @@ class Deliveries:
     def taken(self, held: Held) -> None:
         """The attempt of an execution that was taken has ended: its endpoint has room for another one."""
         self._lanes.done(held.delivery.plan.endpoint)
+        held.give_permit_back()
 
     def recorded(self, held: Held) -> None:
         """Its start is in the ledger."""
@@ -169,8 +170,11 @@ class Deliveries:
             held.tell(EventKind.RECORDED)
 
     def _let_go(self, held: Held, stage: Stage) -> None:
+        is_sending = held.stage is Stage.SENDING or held.is_broken_off
         held.stage = stage
         held.give_credit_back()
         held.give_claim_back()
+        if not is_sending:
+            held.give_permit_back()
         if self._held.get(held.id) is held:
             del self._held[held.id]

@@ -11,13 +11,14 @@ from services.dispatcher.attempts import Attempts
 from services.dispatcher.deliveries import Deliveries
 from services.dispatcher.domain.backoff import retry_after
 from services.dispatcher.domain.execution import begin_attempt, end_attempt
-from services.dispatcher.domain.outcome import Failure, FailureKind, Verdict, judge
+from services.dispatcher.domain.outcome import Verdict, judge_failure
+from services.dispatcher.domain.results import Failure, FailureKind
 from services.dispatcher.held import Held, Stage
 from services.dispatcher.recorder import Recorder
 from services.dispatcher.retries import Retries
 
-INTERNAL = judge(
-    Failure(kind=FailureKind.INTERNAL, error="internal error in the dispatcher; its log has the details"), frozenset()
+INTERNAL = judge_failure(
+    Failure(kind=FailureKind.INTERNAL, error="internal error in the dispatcher; its log has the details")
 )
 
 

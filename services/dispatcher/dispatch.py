@@ -26,6 +26,7 @@ from services.dispatcher.recorder import Recorder, RecorderLimits
 from services.dispatcher.retries import Retries
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.streams import Streams
+from services.dispatcher.throttles import Throttles
 
 
 class Dispatch:
@@ -52,7 +53,8 @@ class Dispatch:
             record=lambda held: self.recorder.put(held),
             cancel=lambda held: self._cancelling.cancel_claimed(held),
         )
-        self.retries = Retries(self.claims.enqueue, clock)
+        self.throttles = Throttles(self.claims.enqueue, clock)
+        self.retries = Retries(self.throttles.enqueue, clock)
         write = partial(write_record, claimant=instance)
         self.recorder = Recorder(ledger, self.deliveries, self.claims, write, clock, _recorder_limits(settings))
         self.breakers = Breakers(
@@ -70,13 +72,19 @@ class Dispatch:
         )
         endings = Endings(self.recorder, self.delivery_loop.abandon, clock)
         self._cancelling = Cancelling(self.deliveries, self.claims, endings)
-        compile_plan = partial(read_plan, user_agent=user_agent, dispatcher=settings.replica)
+        compile_plan = partial(
+            read_plan,
+            user_agent=user_agent,
+            dispatcher=settings.replica,
+            usual_secrets=settings.usual_secrets,
+        )
         plans = Plans(compile_plan, most_bytes=settings.max_plan_bytes)
-        self.intake = Intake(self.deliveries, self.claims, self._cancelling, self.retries, plans, clock)
+        self.intake = Intake(self.deliveries, self._cancelling, self.retries, self.throttles, plans, clock)
         self._draining = Draining(
             self.deliveries,
             self.claims,
             self.retries,
+            self.throttles,
             self.recorder,
             endings,
             self.streams,
@@ -90,6 +98,7 @@ class Dispatch:
         return {
             "deliveries": self.delivery_loop.run,
             "retries": self.retries.run,
+            "throttles": self.throttles.run,
             "recorder": self.recorder.run,
             "breakers": self.breakers.run,
         }
@@ -100,7 +109,7 @@ class Dispatch:
         return (
             self.recorder.has_room
             and len(self.retries) < self._settings.max_waiting_retries
-            and self.deliveries.queued_count + len(self.claims) < self._settings.max_queued
+            and self.deliveries.queued_count + len(self.claims) + len(self.throttles) < self._settings.max_queued
         )
 
     async def drain(self) -> None:
@@ -112,6 +121,7 @@ class Dispatch:
         metrics.IN_FLIGHT.set_function(lambda: self.delivery_loop.busy)
         metrics.HELD.set_function(lambda: self.deliveries.held_count)
         metrics.QUEUED.set_function(lambda: self.deliveries.queued_count)
+        metrics.THROTTLED.set_function(lambda: len(self.throttles))
         metrics.WAITING.set_function(lambda: len(self.retries))
         metrics.RECORDS.set_function(lambda: self.recorder.backlog)
         metrics.BREAKERS.set_function(lambda: len(self.breakers.tripped))

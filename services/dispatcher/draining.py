@@ -8,12 +8,14 @@ from libs.log import get_logger
 from services.dispatcher.claims import Claims
 from services.dispatcher.deliveries import Deliveries
 from services.dispatcher.domain.execution import Ending, Reason, Status, end_attempt
-from services.dispatcher.domain.outcome import Failure, FailureKind, judge
+from services.dispatcher.domain.outcome import judge_failure
+from services.dispatcher.domain.results import Failure, FailureKind
 from services.dispatcher.endings import Endings
 from services.dispatcher.held import Held, Stage
 from services.dispatcher.recorder import Recorder
 from services.dispatcher.retries import Retries
 from services.dispatcher.streams import Streams
+from services.dispatcher.throttles import Throttles
 
 POLL = timedelta(milliseconds=10)
 INTERRUPTED = Failure(kind=FailureKind.INTERRUPTED, error="the dispatcher shut down before the answer came")
@@ -36,6 +38,7 @@ class Draining:
         deliveries: Deliveries,
         claims: Claims,
         retries: Retries,
+        throttles: Throttles,
         recorder: Recorder,
         endings: Endings,
         streams: Streams,
@@ -46,6 +49,7 @@ class Draining:
         self._deliveries = deliveries
         self._claims = claims
         self._retries = retries
+        self._throttles = throttles
         self._recorder = recorder
         self._endings = endings
         self._streams = streams
@@ -63,7 +67,7 @@ class Draining:
         await self._until(lambda: not self._under_way(), begin + self._seconds * 0.7)
         for held in self._under_way():
             self._interrupt(held)
-        self._end_claimed(self._deliveries.at(Stage.WAITING))
+        self._end_claimed(self._deliveries.at(Stage.WAITING, Stage.THROTTLED))
         await self._until(lambda: self._recorder.backlog == 0, begin + self._seconds * 0.85)
         self._settle_waiting()
         await self._until(lambda: self._streams.are_empty, begin + self._seconds * 0.95)
@@ -81,9 +85,9 @@ class Draining:
                 self._deliveries.give_back(held)
 
     def _settle_waiting(self) -> None:
-        waiting = self._retries.take_all()
+        waiting = [*self._retries.take_all(), *self._throttles.take_all()]
         self._end_claimed(waiting)
-        self._give_back(held for held in waiting if held.stage is Stage.WAITING)
+        self._give_back(held for held in waiting if held.stage in (Stage.WAITING, Stage.THROTTLED))
 
     def _end_claimed(self, all_held: Iterable[Held]) -> None:
         for held in all_held:
@@ -105,7 +109,7 @@ class Draining:
             self._deliveries.give_back(held)
             return
         spent = self._clock.now() - (held.progress.begun_at or self._clock.now())
-        verdict = judge(INTERRUPTED, held.delivery.plan.success_codes)
+        verdict = judge_failure(INTERRUPTED)
         held.progress = end_attempt(held.progress, verdict, duration=spent, wait=timedelta(0))
         self._recorder.put(held)
         self._deliveries.give_back(held)

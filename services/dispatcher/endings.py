@@ -24,6 +24,8 @@ class Endings:
         held.stage = Stage.ENDED
         held.give_credit_back()
         held.give_claim_back()
+        if not held.is_broken_off:
+            held.give_permit_back()
         self._recorder.put(held)
         if held.is_broken_off:
             metrics.BROKEN_OFF.inc()

@@ -11,8 +11,9 @@ from services.dispatcher.streams import Outbox
 
 
 class Stage(StrEnum):
-    """Where a held execution is. UNCLAIMED and CLAIMING are for AT_MOST_ONCE."""
+    """Where a held execution is. UNCLAIMED and CLAIMING are for AT_MOST_ONCE, THROTTLED for targets with limits."""
 
+    THROTTLED = "throttled"
     UNCLAIMED = "unclaimed"
     CLAIMING = "claiming"
     QUEUED = "queued"
@@ -23,7 +24,7 @@ class Stage(StrEnum):
     DROPPED = "dropped"
 
 
-LIVE = frozenset({Stage.UNCLAIMED, Stage.CLAIMING, Stage.QUEUED, Stage.SENDING, Stage.WAITING})
+LIVE = frozenset({Stage.THROTTLED, Stage.UNCLAIMED, Stage.CLAIMING, Stage.QUEUED, Stage.SENDING, Stage.WAITING})
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -33,7 +34,7 @@ class Held:
     `listener` hears what becomes of it; `creditor` is owed the credit that it used, until its first attempt ended.
     `is_claimed`: the ledger has promised that nobody else begins it. `cancellation` waits for that promise.
     `passing` is how the circuit breaker let its request out; nobody waits for the answer of one that `is_broken_off`.
-    `free_claim` lets the next claim of the endpoint go.
+    `free_claim` lets the next claim of the endpoint go, `free_permit` the next attempt that shares its limits.
     """
 
     delivery: Delivery
@@ -49,6 +50,7 @@ class Held:
     cancellation: Ending | None = None
     passing: Pass = Pass.PLAIN
     free_claim: Callable[[], None] | None = None
+    free_permit: Callable[[], None] | None = None
 
     @property
     def id(self) -> str:
@@ -82,4 +84,10 @@ class Held:
         """Lets the next claim go, once."""
         if self.free_claim is not None:
             free, self.free_claim = self.free_claim, None
+            free()
+
+    def give_permit_back(self) -> None:
+        """Lets the next attempt that shares its limits go, once."""
+        if self.free_permit is not None:
+            free, self.free_permit = self.free_permit, None
             free()

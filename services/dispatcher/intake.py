@@ -8,11 +8,11 @@ from libs.clock import Clock
 from libs.log import get_logger
 from services.dispatcher import convert
 from services.dispatcher.cancelling import Cancelling
-from services.dispatcher.claims import Claims
 from services.dispatcher.deliveries import Deliveries
 from services.dispatcher.plans import Plans
 from services.dispatcher.retries import Retries
 from services.dispatcher.streams import Outbox
+from services.dispatcher.throttles import Throttles
 
 
 class Intake:
@@ -21,16 +21,16 @@ class Intake:
     def __init__(
         self,
         deliveries: Deliveries,
-        claims: Claims,
         cancelling: Cancelling,
         retries: Retries,
+        throttles: Throttles,
         plans: Plans,
         clock: Clock,
     ) -> None:
         self._deliveries = deliveries
-        self._claims = claims
         self._cancelling = cancelling
         self._retries = retries
+        self._throttles = throttles
         self._plans = plans
         self._clock = clock
         self._log = get_logger()
@@ -60,4 +60,4 @@ class Intake:
             held.give_credit_back()
             self._retries.add(held, wait)
         else:
-            self._claims.enqueue(held)
+            self._throttles.enqueue(held)

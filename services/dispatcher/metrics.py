@@ -36,6 +36,7 @@ LATENESS = Histogram(
 IN_FLIGHT = Gauge("chronos_dispatcher_requests_in_flight", "Requests under way.")
 HELD = Gauge("chronos_dispatcher_executions_held", "Executions held.")
 QUEUED = Gauge("chronos_dispatcher_executions_queued", "Executions that wait for their turn.")
+THROTTLED = Gauge("chronos_dispatcher_executions_throttled", "Executions that wait because of limits of their target.")
 WAITING = Gauge("chronos_dispatcher_retries_waiting", "Executions that wait for their next attempt.")
 RECORDS = Gauge("chronos_dispatcher_records_buffered", "Records that history has not acknowledged yet.")
 STREAMS = Gauge("chronos_dispatcher_streams", "Schedulers that are connected.")

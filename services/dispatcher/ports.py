@@ -8,18 +8,15 @@ from typing import Protocol
 from chronos.dispatcher.v1 import circuit_breaker_service_pb2
 from chronos.history.v1 import ledger_service_pb2
 
-from services.dispatcher.domain.outcome import Answer, Failure
-from services.dispatcher.domain.request import Request
+from services.dispatcher.domain.results import Result
+from services.dispatcher.domain.targets.plan import Request
 
 
 class Sender(Protocol):
-    """Makes HTTP requests."""
+    """Makes requests, or publishes messages."""
 
-    async def send(self, request: Request) -> Answer | Failure:
-        """The answer, or why there is none, within the request's timeout. Raises nothing but CancelledError.
-
-        Redirects are not followed. Of the body only a beginning is read; a longer one is cut off there.
-        """
+    async def send(self, request: Request) -> Result:
+        """What came back, or why nothing did, within the request's timeout. Raises nothing but CancelledError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
-from libs.settings import ServiceSettings
 from services.dispatcher.domain.addresses import parse_networks
+from services.dispatcher.domain.signatures import parse_secret
+from services.dispatcher.secret_settings import SecretSettings
 
 
-class DispatcherSettings(ServiceSettings):
+class DispatcherSettings(SecretSettings):
     """Settings of the dispatcher."""
 
     max_in_flight: int = Field(default=512, ge=1, le=65_536)
@@ -62,12 +63,26 @@ class DispatcherSettings(ServiceSettings):
     """Hosts with failures that are remembered."""
     breaker_memory: timedelta = Field(default=timedelta(minutes=10), ge=timedelta(minutes=1))
     """How long a host is remembered as failing after the time of its next probe, when no job calls it any more."""
+    signing_secrets: tuple[SecretStr, ...] = ()
+    """Secrets (`whsec_…`, Standard Webhooks) that deliveries of jobs without secrets of their own are signed with."""
     max_plan_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
     """Memory for jobs in the form in which they are delivered; those used least recently go first."""
     remember_finished: int = Field(default=100_000, ge=0)
     """Executions that ended, remembered so that a scheduler that missed the end can hear of it."""
     remember_finished_for: timedelta = Field(default=timedelta(minutes=10), ge=timedelta(0))
     """How long those are remembered."""
+
+    @property
+    def usual_secrets(self) -> list[str]:
+        """The signing secrets, in clear."""
+        return [secret.get_secret_value() for secret in self.signing_secrets]
+
+    @field_validator("signing_secrets")
+    @classmethod
+    def _check_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for secret in value:
+            parse_secret(secret.get_secret_value())
+        return value
 
     @field_validator("allowed_networks")
     @classmethod

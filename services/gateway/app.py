@@ -5,12 +5,14 @@ from contextlib import asynccontextmanager
 
 import httpx
 from chronos.gateway.v1.cluster_service_pb2_grpc import add_ClusterServiceServicer_to_server
+from chronos.gateway.v1.socket_service_pb2_grpc import add_SocketServiceServicer_to_server
 from prometheus_client import generate_latest
 
 from libs.contract import read_contract
 from libs.log import get_logger
 from libs.mesh import open_node
 from libs.process import App
+from libs.rpc.auth import Authenticator
 from services.gateway.adapters.body_rules import read_bodies
 from services.gateway.adapters.etcd_cluster import EtcdClusterReader
 from services.gateway.adapters.metrics_http import HttpMetricsReader
@@ -18,10 +20,14 @@ from services.gateway.cluster import Clusters
 from services.gateway.http import GatewayHttp
 from services.gateway.http_server import HttpServer
 from services.gateway.metrics_page import MetricsPage
-from services.gateway.servicer import ClusterServicer
+from services.gateway.servicer.cluster import ClusterServicer
+from services.gateway.servicer.sockets import SocketServicer
 from services.gateway.settings import GatewaySettings
+from services.gateway.sockets import Sockets
+from services.gateway.websocket import SocketEndpoint
 
-SERVICE = "chronos.gateway.v1.ClusterService"
+CLUSTERS = "chronos.gateway.v1.ClusterService"
+SOCKETS = "chronos.gateway.v1.SocketService"
 
 logger = get_logger()
 
@@ -38,7 +44,12 @@ async def open_app(settings: GatewaySettings) -> AsyncIterator[App]:
             expected_services=settings.expected_services,
             watermark_tolerance=settings.watermark_tolerance,
         )
-        server = node.server([(add_ClusterServiceServicer_to_server, ClusterServicer(clusters), SERVICE)])
+        sockets = Sockets()
+        endpoint = SocketEndpoint(sockets, Authenticator(node.keys, node.clock), node.clock)
+        server = node.server([
+            (add_ClusterServiceServicer_to_server, ClusterServicer(clusters), CLUSTERS),
+            (add_SocketServiceServicer_to_server, SocketServicer(sockets), SOCKETS),
+        ])  # fmt: skip
         metrics = MetricsPage(
             clusters=clusters,
             reader=HttpMetricsReader(client, settings.scrape_timeout),
@@ -53,6 +64,7 @@ async def open_app(settings: GatewaySettings) -> AsyncIterator[App]:
             metrics=metrics,
             openapi=openapi,
             is_live=lambda: server.is_serving,
+            serve_socket=endpoint.serve,
             health_freshness=settings.health_freshness,
         )
         http = HttpServer(gateway.app(), settings.http_listen)
@@ -65,6 +77,7 @@ async def open_app(settings: GatewaySettings) -> AsyncIterator[App]:
             await node.membership.withdraw()
             await server.drain(settings.drain_timeout / 2)
             await node.clock.sleep(settings.lame_duck)
+            endpoint.close_all()
             await http.stop()
 
         yield App(start=start, loops={**node.loops, "http": http.run}, drain=drain)

@@ -1,7 +1,7 @@
 """The gateway's HTTP side: what Envoy asks about bodies, and what operators and tools ask for."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -12,7 +12,8 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from libs.faults import Fault, InvalidArgument, LimitReached, NotFound, Unavailable
 from libs.rpc.faults import status_of
@@ -34,13 +35,17 @@ STATUSES: Mapping[type[Fault], HTTPStatus] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayHttp:
-    """What the HTTP side answers from. `health_freshness` is how old the state behind `/health` may be."""
+    """What the HTTP side answers from. `health_freshness` is how old the state behind `/health` may be.
+
+    `serve_socket` has the conversation of one WebSocket.
+    """
 
     bodies: Bodies
     clusters: Clusters
     metrics: MetricsPage
     openapi: bytes
     is_live: Callable[[], bool]
+    serve_socket: Callable[[WebSocket], Awaitable[None]]
     health_freshness: timedelta
 
     def app(self) -> Starlette:
@@ -52,6 +57,7 @@ class GatewayHttp:
                 Route("/health", self.health),
                 Route("/metrics", self.metrics_page),
                 Route("/openapi.json", self.openapi_document),
+                WebSocketRoute("/ws", self.serve_socket),
             ],
             exception_handlers={Fault: _refuse},
         )

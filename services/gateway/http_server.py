@@ -11,6 +11,8 @@ from starlette.types import ASGIApp
 # Longer than Envoy keeps an idle connection, so that it is Envoy who closes.
 KEEP_ALIVE_SECONDS = 75
 LARGEST_HEAD_BYTES = 64 * 1024
+LARGEST_MESSAGE_BYTES = 64 * 1024
+"""Of a WebSocket, from a program."""
 
 
 class HttpServer:
@@ -26,7 +28,8 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 lifespan="off",
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=LARGEST_MESSAGE_BYTES,
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 h11_max_incomplete_event_size=LARGEST_HEAD_BYTES,

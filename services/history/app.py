@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
+from chronos.history.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server
 from chronos.history.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from chronos.history.v1.ledger_service_pb2_grpc import add_LedgerServiceServicer_to_server
 
@@ -18,17 +19,19 @@ from services.history.adapters.postgres.session import Target
 from services.history.adapters.sqlite.archive import SqliteArchive
 from services.history.adapters.sqlite.errors import LedgerFileError
 from services.history.adapters.sqlite.ledger import SqliteLedger
+from services.history.dead_letters import DeadLetters
 from services.history.executions import Executions
 from services.history.feed import Feed
 from services.history.ledger import Recording
 from services.history.ports import Archive, Ledger
-from services.history.retention import Retention
+from services.history.retention import Ages, Retention
 from services.history.room import Room
-from services.history.servicer import ExecutionServicer, LedgerServicer
+from services.history.servicer import DeadLetterServicer, ExecutionServicer, LedgerServicer
 from services.history.settings import HistorySettings
 from services.history.write_health import WriteHealth
 
 EXECUTION_SERVICE = "chronos.history.v1.ExecutionService"
+DEAD_LETTER_SERVICE = "chronos.history.v1.DeadLetterService"
 LEDGER_SERVICE = "chronos.history.v1.LedgerService"
 FILE = "ledger.sqlite3"
 OpenStore = Callable[[HistorySettings, Clock], AbstractAsyncContextManager[tuple[Ledger, Archive]]]
@@ -88,13 +91,20 @@ def wire(settings: HistorySettings, ledger: Ledger, archive: Archive, clock: Clo
     executions = Executions(archive)
     inner = LedgerServicer(recording, executions, clock, max_response_bytes=settings.max_response_bytes)
     outer = ExecutionServicer(executions, feed)
+    letters = DeadLetterServicer(DeadLetters(ledger, archive))
+    ages = Ages(
+        executions=settings.retention,
+        dead_letters=settings.dead_letter_retention,
+        most_dead_letters=settings.max_dead_letters,
+    )
     return History(
         services=(
             (add_ExecutionServiceServicer_to_server, outer, EXECUTION_SERVICE),
+            (add_DeadLetterServiceServicer_to_server, letters, DEAD_LETTER_SERVICE),
             (add_LedgerServiceServicer_to_server, inner, LEDGER_SERVICE),
         ),
         feed=feed,
-        retention=Retention(ledger, health, clock, age=settings.retention, interval=settings.retention_interval),
+        retention=Retention(ledger, archive, health, clock, ages=ages, interval=settings.retention_interval),
         health=health,
     )
 

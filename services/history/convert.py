@@ -57,6 +57,7 @@ def detailed_execution_from(detailed: Detailed) -> Execution:
             job_name=record.job_name,
             execution_id=message.id,
             scheduled_us=record.scheduled_us,
+            started_us=record.started_us,
         )
         asked = Request(method=told.method, url=told.url, headers=dict(told.headers), body=told.body)
         sent = fill_in(asked, facts)

@@ -27,7 +27,7 @@ def listing_from(request: ListExecutionsRequest) -> Listing:
         job_id=request.job_id,
         statuses=request.status,
         from_us=us_from(getattr(request, "from")) if request.HasField("from") else None,
-        to_us=_us_up(request.to) if request.HasField("to") else None,
+        to_us=us_up(request.to) if request.HasField("to") else None,
     )
 
 
@@ -44,7 +44,7 @@ def search_from(request: FindExecutionsRequest) -> Search:
         job_id=request.job_id,
         ids=tuple(_uuid(text, f"ids[{place}]") for place, text in enumerate(request.ids)),
         from_us=us_from(getattr(request, "from")) if request.HasField("from") else 0,
-        to_us=_us_up(request.to) if request.HasField("to") else LAST_US + 1,
+        to_us=us_up(request.to) if request.HasField("to") else LAST_US + 1,
         with_stretches=request.with_stretches,
         limit=request.limit or USUALLY_FOUND,
     )
@@ -53,6 +53,11 @@ def search_from(request: FindExecutionsRequest) -> Search:
 def us_from(moment: Timestamp) -> int:
     """The microseconds of a timestamp; what is finer is cut off, and what is out of bounds is the nearest bound."""
     return max(0, min(moment.seconds * 1_000_000 + moment.nanos // 1_000, LAST_US))
+
+
+def us_up(moment: Timestamp) -> int:
+    """As `us_from`, but the next microsecond where there is something finer."""
+    return min(us_from(moment) + (1 if moment.nanos % 1_000 else 0), LAST_US + 1)
 
 
 def resume_token(position: Position) -> str:
@@ -74,11 +79,6 @@ def position_from(token: str) -> Position | None:
         raise InvalidArgument.of(
             "resume_token", "is not a token; pass the resume_token of the last message, or nothing to begin now"
         ) from error
-
-
-def _us_up(moment: Timestamp) -> int:
-    """As `us_from`, but the next microsecond where there is something finer."""
-    return min(us_from(moment) + (1 if moment.nanos % 1_000 else 0), LAST_US + 1)
 
 
 def _uuid(text: str, field: str) -> bytes:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from libs import paging
 from libs.faults import InvalidArgument, NotFound
+from services.history.domain.dead_letters import Choice
 from services.history.domain.moments import LAST_US
 from services.history.domain.records import Definition, Record
-from services.history.ports import Archive, ExecutionQuery, Page, Search
+from services.history.ports import Archive, DeadLetterQuery, ExecutionQuery, Page, Search
 
 ID = re.compile("[0-9a-f]{32}")
 MOST_CHARACTERS = 1024 * 1024
@@ -86,8 +87,13 @@ class Executions:
         return Detailed(record=record, definition=known.get(record.definition_id))
 
     async def find(self, search: Search, *, with_definitions: bool) -> Found:
-        """What a search asks for, without responses; fewer, of which the newest, where all would weigh too much."""
-        records = await self._archive.search(search)
+        """What a search asks for, without responses; fewer, of which the newest, where all would weigh too much.
+
+        Looked up by their ids, dead letters are there after their executions have gone.
+        """
+        records: Sequence[Record] = await self._archive.search(search)
+        if search.ids and len(records) < len(search.ids):
+            records = await self._with_dead(search, records)
         known: Mapping[bytes, Definition] = {}
         if with_definitions:
             ids = list(dict.fromkeys(record.definition_id for record in records if record.definition_id))
@@ -95,6 +101,16 @@ class Executions:
         definitions = [known.get(record.definition_id, NO_DEFINITION) for record in records]
         count = _fitting(records, definitions)
         return Found(records=tuple(records[:count]), definitions=tuple(definitions[:count]) if with_definitions else ())
+
+    async def _with_dead(self, search: Search, records: Sequence[Record]) -> Sequence[Record]:
+        """The same, with those of which only a dead letter is left."""
+        known = {record.id for record in records}
+        missing = tuple(each for each in search.ids if each not in known)
+        choice = Choice(namespace=search.namespace, job_id=search.job_id, ids=missing, with_replayed=True)
+        letters = await self._archive.dead_letters(DeadLetterQuery(choice=choice, limit=search.limit))
+        dead = [letter.record for letter in letters if search.from_us <= letter.record.scheduled_us < search.to_us]
+        found = [*records, *(record._replace(response="") for record in dead)]
+        return sorted(found, key=lambda record: (record.scheduled_us, record.id), reverse=True)[: search.limit]
 
     async def list(self, listing: Listing, page_size: int, page_token: str) -> ExecutionPage:
         """One page. Raises InvalidArgument for a token of another list, and for bounds that exclude everything."""

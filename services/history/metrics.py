@@ -1,17 +1,25 @@
 """What history counts."""
 
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from services.history.domain.dead_letters import DEAD
 from services.history.domain.records import Record, Refused, Status
 
 _RECORDS = Counter("chronos_history_record", "Records that became durable, by the status that they told.", ["status"])
 _BY_STATUS = {int(status): _RECORDS.labels(status.name.lower()) for status in Status}
 STALE = Counter("chronos_history_stale", "Records refused because another scheduler owns their shard.")
 CLAIMED = Counter("chronos_history_claimed", "Claims refused because somebody else has begun the execution.")
+_DEAD_LETTERS = Counter("chronos_history_dead_letter", "Executions that became dead letters, by status.", ["status"])
+_DEAD_BY_STATUS = {int(status): _DEAD_LETTERS.labels(status.name.lower()) for status in sorted(DEAD)}
+_OPEN_LETTERS = Gauge("chronos_history_dead_letters_open", "Dead letters that are open, by status.", ["status"])
+_OPEN_BY_STATUS = {int(status): _OPEN_LETTERS.labels(status.name.lower()) for status in sorted(DEAD)}
+EXPIRED_LETTERS = Counter(
+    "chronos_history_dead_letter_expired", "Dead letters deleted because of their age or their number."
+)
 PENDING = Gauge("chronos_history_records_pending", "Records that wait for the disk.")
 LEDGER_BYTES = Gauge("chronos_history_ledger_bytes", "Size of the ledger's file.")
 IS_WRITABLE = Gauge("chronos_history_ledger_is_writable", "1 while the ledger takes writes.")
@@ -41,6 +49,12 @@ def count_durable(records: Sequence[Record], refused: Refused) -> None:
         CLAIMED.inc(len(refused.claimed))
 
 
+def show_open_letters(counts: Mapping[int, int]) -> None:
+    """Shows how many dead letters of each status are open."""
+    for status, gauge in _OPEN_BY_STATUS.items():
+        gauge.set(counts.get(status, 0))
+
+
 class CommitMetrics:
     """Observes commits; from any thread."""
 
@@ -48,3 +62,8 @@ class CommitMetrics:
         """See adapters.observer.CommitObserver."""
         _COMMIT_RECORDS.observe(records)
         _COMMIT_SECONDS.observe(seconds)
+
+    def died(self, statuses: Sequence[int]) -> None:
+        """See adapters.observer.CommitObserver."""
+        for status, count in Tally(statuses).items():
+            _DEAD_BY_STATUS[status].inc(count)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from services.history.domain.dead_letters import Choice, DeadLetter
 from services.history.domain.moments import LAST_US
 from services.history.domain.records import Batch, Change, Definition, Record, Refused
 
@@ -71,6 +72,16 @@ class Page:
     """Where the next page continues; None at the end. A page may hold less than asked for, and still have a next."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterQuery:
+    """Which dead letters to list, the last to die first."""
+
+    choice: Choice
+    after: tuple[int, bytes] | None = None
+    """When the last one of the page before died, and its id."""
+    limit: int
+
+
 class Ledger(Protocol):
     """The writing side. Each method is atomic, and durable once it has answered.
 
@@ -78,7 +89,8 @@ class Ledger(Protocol):
     """
 
     def take(self, batch: Batch) -> "Future[Refused]":
-        """Records what is known; gives the ids of what was refused, of which nothing was recorded.
+        """Records what is known; gives the ids of what was refused, of which nothing was recorded. Dead letters come
+        and go with the ends of their executions, in the same transaction: see domain/dead_letters.py.
 
         Queued at the call, so that calls take effect in their order. Taking the same again changes nothing. Claims are
         decided one by one, in the order of the records. Of each definition the first telling stays.
@@ -98,9 +110,18 @@ class Ledger(Protocol):
         """
 
     async def sweep(self, before_us: int, limit: int) -> int:
-        """Deletes up to `limit` definitions that no execution refers to any more; gives how many, 0 when none is left.
+        """Deletes up to `limit` definitions that no execution and no dead letter refers to any more; gives how many, 0
+        when none is left.
 
         Call it once `expire` finds nothing before that moment. One that was in use since then may stay for now.
+        """
+
+    async def delete_dead_letters(self, choice: Choice, limit: int) -> int:
+        """Deletes up to `limit` dead letters; gives how many, 0 when none is left. Their executions stay."""
+
+    async def expire_dead_letters(self, before_us: int, most: int, limit: int) -> int:
+        """Deletes up to `limit` dead letters that died before a moment, or of which a namespace has more than `most`
+        that died later; gives how many, 0 when none is left.
         """
 
     async def probe(self) -> None:
@@ -121,6 +142,12 @@ class Archive(Protocol):
 
     async def definitions(self, ids: Sequence[bytes]) -> Mapping[bytes, Definition]:
         """Those of these definitions that are known, by id."""
+
+    async def dead_letters(self, query: DeadLetterQuery) -> list[DeadLetter]:
+        """Up to `limit` dead letters, with their attempts, the last to die first."""
+
+    async def count_dead_letters(self, choice: Choice | None = None) -> Mapping[int, int]:
+        """How many of them there are of each status that there is. None means all open ones, of every namespace."""
 
     async def position(self) -> Position:
         """Where the order of changes stands now."""

@@ -1,5 +1,6 @@
-"""Deleting what is too old."""
+"""Deleting what is too old, or too much."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from libs.clock import Clock
@@ -7,7 +8,7 @@ from libs.faults import Unavailable
 from libs.log import get_logger
 from services.history import metrics
 from services.history.domain.moments import to_us
-from services.history.ports import Ledger
+from services.history.ports import Archive, Ledger
 from services.history.write_health import WriteHealth
 
 ROWS_A_STEP = 500
@@ -18,17 +19,29 @@ DEFINITION_AGE = timedelta(days=1)
 logger = get_logger()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ages:
+    """How long things are kept; 0 keeps them for ever."""
+
+    executions: timedelta = timedelta(0)
+    """Since they were due, once they have ended."""
+    dead_letters: timedelta = timedelta(0)
+    """Since they died."""
+    most_dead_letters: int = 100_000
+    """In a namespace, whatever their age."""
+
+
 class Retention:
-    """Deletes finished executions that were due longer ago than `age`, in small steps between which others write."""
+    """Deletes what is older than its age, in small steps between which others write."""
 
     def __init__(
-        self, ledger: Ledger, health: WriteHealth, clock: Clock, *, age: timedelta, interval: timedelta
+        self, ledger: Ledger, archive: Archive, health: WriteHealth, clock: Clock, *, ages: Ages, interval: timedelta
     ) -> None:
-        """An age of 0 keeps everything."""
         self._ledger = ledger
+        self._archive = archive
         self._health = health
         self._clock = clock
-        self._age = age
+        self._ages = ages
         self._interval = interval
 
     async def run(self) -> None:
@@ -36,15 +49,16 @@ class Retention:
         while True:
             await self._clock.sleep(self._interval)
             try:
+                await self.expire_dead_letters()
                 await self.expire()
             except Unavailable as fault:
                 self._health.failed(fault)
 
     async def expire(self) -> int:
         """Deletes what is too old now, and definitions that nothing refers to; gives the number of executions."""
-        if not self._age:
+        if not self._ages.executions:
             return 0
-        before_us = to_us(self._clock.now() - self._age)
+        before_us = to_us(self._clock.now() - self._ages.executions)
         total = 0
         while deleted := await self._ledger.expire(before_us, ROWS_A_STEP):
             total += deleted
@@ -56,4 +70,17 @@ class Retention:
         if total:
             metrics.EXPIRED.inc(total)
             logger.info("old executions deleted", executions=total)
+        return total
+
+    async def expire_dead_letters(self) -> int:
+        """Deletes dead letters that are too old now, or too many; gives their number. Shows how many are open."""
+        ages, total = self._ages, 0
+        before_us = to_us(self._clock.now() - ages.dead_letters) if ages.dead_letters else 0
+        while deleted := await self._ledger.expire_dead_letters(before_us, ages.most_dead_letters, ROWS_A_STEP):
+            total += deleted
+            await self._clock.sleep(PAUSE)
+        if total:
+            metrics.EXPIRED_LETTERS.inc(total)
+            logger.info("old dead letters deleted", dead_letters=total)
+        metrics.show_open_letters(await self._archive.count_dead_letters())
         return total

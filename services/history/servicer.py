@@ -5,16 +5,30 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc
-from chronos.history.v1 import execution_pb2, execution_service_pb2, ledger_service_pb2
+from chronos.history.v1 import (
+    dead_letter_pb2,
+    dead_letter_service_pb2,
+    execution_pb2,
+    execution_service_pb2,
+    ledger_service_pb2,
+)
+from chronos.history.v1.dead_letter_service_pb2_grpc import DeadLetterServiceServicer
 from chronos.history.v1.execution_service_pb2_grpc import ExecutionServiceServicer
 from chronos.history.v1.ledger_service_pb2_grpc import LedgerServiceServicer
 
 from libs.clock import Clock
 from libs.names import DEFAULT_NAMESPACE
 from services.history.convert import definition_from, detailed_execution_from, execution_from, uuid_text
+from services.history.convert_dead_letters import (
+    choice_from,
+    dead_letters_from,
+    detailed_letter_from,
+    found_choice_from,
+)
 from services.history.convert_queries import listing_from, position_from, resume_token, search_from, us_from
 from services.history.convert_records import Limits, batch_from
 from services.history.convert_seals import seal_parts
+from services.history.dead_letters import DeadLetters
 from services.history.domain.moments import to_us
 from services.history.executions import Executions
 from services.history.feed import Feed, Scope
@@ -56,6 +70,52 @@ class ExecutionServicer(ExecutionServiceServicer):
                     execution=execution_from(step.record) if step.record is not None else None,
                     resume_token=resume_token(step.position),
                 )
+
+
+class DeadLetterServicer(DeadLetterServiceServicer):
+    """chronos.history.v1.DeadLetterService."""
+
+    def __init__(self, letters: DeadLetters) -> None:
+        self._letters = letters
+
+    async def GetDeadLetter(
+        self, request: dead_letter_service_pb2.GetDeadLetterRequest, context: Context
+    ) -> dead_letter_pb2.DeadLetter:
+        """See the proto."""
+        return detailed_letter_from(await self._letters.get(request.namespace or DEFAULT_NAMESPACE, request.id))
+
+    async def ListDeadLetters(
+        self, request: dead_letter_service_pb2.ListDeadLettersRequest, context: Context
+    ) -> dead_letter_service_pb2.ListDeadLettersResponse:
+        """See the proto."""
+        page = await self._letters.list(choice_from(request), request.page_size, request.page_token)
+        return dead_letter_service_pb2.ListDeadLettersResponse(
+            dead_letters=dead_letters_from(page.letters), next_page_token=page.next_page_token
+        )
+
+    async def FindDeadLetters(
+        self, request: dead_letter_service_pb2.FindDeadLettersRequest, context: Context
+    ) -> dead_letter_service_pb2.FindDeadLettersResponse:
+        """See the proto."""
+        asked = request.listing
+        page = await self._letters.list(found_choice_from(request), asked.page_size, asked.page_token)
+        return dead_letter_service_pb2.FindDeadLettersResponse(
+            dead_letters=dead_letters_from(page.letters), next_page_token=page.next_page_token
+        )
+
+    async def DeleteDeadLetter(
+        self, request: dead_letter_service_pb2.DeleteDeadLetterRequest, context: Context
+    ) -> dead_letter_service_pb2.DeleteDeadLetterResponse:
+        """See the proto."""
+        await self._letters.delete(request.namespace or DEFAULT_NAMESPACE, request.id)
+        return dead_letter_service_pb2.DeleteDeadLetterResponse(id=request.id)
+
+    async def PurgeDeadLetters(
+        self, request: dead_letter_service_pb2.PurgeDeadLettersRequest, context: Context
+    ) -> dead_letter_service_pb2.PurgeDeadLettersResponse:
+        """See the proto."""
+        count = await self._letters.purge(choice_from(request), validate_only=request.validate_only)
+        return dead_letter_service_pb2.PurgeDeadLettersResponse(count=count)
 
 
 class LedgerServicer(LedgerServiceServicer):

@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 
 from libs.settings import ServiceSettings
+from services.scheduler.domain.sealing_keys import PLAIN, parse_key
 
 
 class SchedulerSettings(ServiceSettings):
@@ -18,5 +19,17 @@ class SchedulerSettings(ServiceSettings):
     """How often progress is written to etcd. A take-over looks again at what fired since."""
     scan_interval: timedelta = Field(default=timedelta(seconds=5), ge=timedelta(seconds=1))
     """How often a replica looks whether all that it answers for goes on."""
+    encryption_keys: tuple[SecretStr, ...] = ()
+    """Keys for the secrets of stored jobs, each 32 bytes in Base64: the first one encrypts, all of them decrypt. The
+    same for all schedulers. `plain` in the first place encrypts nothing, and the others still decrypt. Empty means that
+    secrets are stored in clear."""
     most_queued: int = Field(default=50_000, ge=1)
     """Runs that may wait for a dispatcher; at more, firing pauses."""
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _check_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in value:
+            if key.get_secret_value() != PLAIN:
+                parse_key(key.get_secret_value())
+        return value

@@ -67,7 +67,7 @@ def test_every_rpc_says_who_may_call_it(rpc: Rpc) -> None:
     ways = [bool(rpc.permission), rpc.is_public, rpc.is_internal]
     assert ways.count(True) == 1
     if rpc.permission:
-        assert re.fullmatch(r"[a-z]+:[a-z]+", rpc.permission)
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*:[a-z]+", rpc.permission)
 
 
 @pytest.mark.parametrize("rpc", RPCS, ids=lambda rpc: rpc.path)

@@ -32,6 +32,8 @@ from services.gateway.http import GatewayHttp
 from services.gateway.http_server import HttpServer
 from services.gateway.metrics_page import MetricsPage
 from services.gateway.settings import GatewaySettings
+from services.gateway.sockets import Sockets
+from services.gateway.websocket import SocketEndpoint
 from tests.component.gateway.clusters import clusters_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.etcd import FakeEtcd
@@ -117,6 +119,8 @@ class Backends:
     authenticator: Authenticator
     key: str
     topology: EdgeTopology
+    sockets: Sockets
+    keys: FakeKeyDirectory
 
 
 def serving(authenticator: Authenticator, *services: Any, tls: TlsFiles | None = None) -> RpcServer:
@@ -137,7 +141,8 @@ async def running_backends() -> AsyncIterator[Backends]:
     """A scheduler and a history on the real RPC server, and the real gateway application. There is no gateway RPC."""
     etcd, jobs, executions = FakeEtcd(), Jobs(), Executions()  # type: ignore[abstract]
     key, stored = new_key("test", ["*"], ["*"], SystemClock())
-    authenticator = Authenticator(FakeKeyDirectory(stored), SystemClock())
+    keys = FakeKeyDirectory(stored)
+    authenticator = Authenticator(keys, SystemClock())
     scheduler = jobs_server(authenticator, jobs)
     history = serving(
         authenticator,
@@ -146,7 +151,9 @@ async def running_backends() -> AsyncIterator[Backends]:
         (ledger_grpc.add_LedgerServiceServicer_to_server, ledger_grpc.LedgerServiceServicer(),  # type: ignore[abstract]
          "chronos.history.v1.LedgerService"),
     )  # fmt: skip
-    http = HttpServer(gateway_app(etcd), "127.0.0.1:0")
+    sockets = Sockets()
+    endpoint = SocketEndpoint(sockets, authenticator, SystemClock())
+    http = HttpServer(gateway_app(etcd, endpoint), "127.0.0.1:0")
     topology = EdgeTopology(
         descriptor_set=DESCRIPTORS,
         services={
@@ -161,15 +168,24 @@ async def running_backends() -> AsyncIterator[Backends]:
     )
     http_task = asyncio.create_task(http.run())
     try:
-        yield Backends(jobs=jobs, executions=executions, authenticator=authenticator, key=key, topology=topology)
+        yield Backends(
+            jobs=jobs,
+            executions=executions,
+            authenticator=authenticator,
+            key=key,
+            topology=topology,
+            sockets=sockets,
+            keys=keys,
+        )
     finally:
+        endpoint.close_all()
         await http.stop()
         await http_task
         await scheduler.drain(timedelta(0))
         await history.drain(timedelta(0))
 
 
-def gateway_app(etcd: FakeEtcd) -> Any:
+def gateway_app(etcd: FakeEtcd, endpoint: SocketEndpoint) -> Any:
     clusters = clusters_of(etcd, FakeClock())
     metrics = MetricsPage(
         clusters=clusters, reader=NoMetrics(), own_page=lambda: "own 1\n", replica="gateway-0", instance="x",
@@ -181,6 +197,7 @@ def gateway_app(etcd: FakeEtcd) -> Any:
         metrics=metrics,
         openapi=b'{"openapi": "3.1.0"}',
         is_live=lambda: True,
+        serve_socket=endpoint.serve,
         health_freshness=timedelta(0),
     ).app()
 

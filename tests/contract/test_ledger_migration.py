@@ -113,9 +113,24 @@ async def test_a_ledger_of_version_1_becomes_as_a_new_one(path: Path, tmp_path: 
     new = tmp_path / "new.sqlite3"
     await opened(new).close()
     assert shape(path) == shape(new)
-    assert shape(new)[0] == 2
+    assert shape(new)[0] == 3
     await opened(path).close()
     assert shape(path) == shape(new)
+
+
+async def test_a_ledger_of_version_2_gets_dead_letters_from_now_on(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.sqlite3", tmp_path / "new.sqlite3"
+    for each in (old, new):
+        await opened(each).close()
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        connection.executescript("DROP TABLE dead_letters; PRAGMA user_version = 2;")
+    ledger = opened(old)
+    assert shape(old) == shape(new)
+    await ledger.take(Batch([record(1, Status.FAILED)]))
+    archive = SqliteArchive(old)
+    assert await archive.count_dead_letters() == {Status.FAILED: 1}
+    await archive.close()
+    await ledger.close()
 
 
 async def test_a_migration_that_breaks_off_leaves_the_ledger_as_it_was(
@@ -128,4 +143,4 @@ async def test_a_migration_that_breaks_off_leaves_the_ledger_as_it_was(
     assert shape(path) == before
     monkeypatch.undo()
     await opened(path).close()
-    assert shape(path)[0] == 2
+    assert shape(path)[0] == 3

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,7 @@ from libs.faults import Unavailable, WrongState
 from services.history.adapters.postgres.errors import LedgerRefusedError, unavailable
 from services.history.adapters.postgres.ledger import open_postgres
 from services.history.adapters.postgres.partitions import first_id, name_of
-from services.history.adapters.postgres.schema import FIRST, migrate
+from services.history.adapters.postgres.schema import FIRST, STEPS, migrate
 from services.history.adapters.postgres.session import Session, Target
 from services.history.domain.moments import to_us
 from services.history.domain.records import NOTHING_REFUSED, Batch, Definition, Record, Refused, Status
@@ -32,13 +32,17 @@ DAY_US = 86_400_000_000
 
 
 class Commits:
-    """How many records each transaction had."""
+    """How many records each transaction had, and the statuses of what became a dead letter."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
+        self.deaths: list[int] = []
 
     def committed(self, records: int, seconds: float) -> None:
         self.sizes.append(records)
+
+    def died(self, statuses: Sequence[int]) -> None:
+        self.deaths += statuses
 
 
 @pytest.fixture
@@ -307,18 +311,37 @@ async def test_replicas_that_start_together_make_the_tables_once(url: str) -> No
 
 
 async def test_tables_of_the_first_schema_are_brought_up_to_date_with_what_is_in_them(url: str) -> None:
-    second = ("ALTER TABLE executions ADD COLUMN colour text NOT NULL DEFAULT 'red'",)
+    next_step = ("ALTER TABLE executions ADD COLUMN colour text NOT NULL DEFAULT 'red'",)
     async with raw(url) as session:
         await migrate(session, TODAY, [FIRST])
         async with replica(url) as store:
-            await store.ledger.take(Batch([record(1)]))
+            await store.ledger.take(Batch([record(1), record(2, Status.FAILED)]))
             position = await store.archive.position()
+            assert await store.archive.count_dead_letters() == {Status.FAILED: 1}
         for _ in range(2):
-            await migrate(session, TODAY, [FIRST, second])
+            await migrate(session, TODAY, [*STEPS, next_step])
         assert await session.value("SELECT colour FROM executions") == "red"
         assert await session.value("SELECT ledger_id FROM ledger") == position.ledger_id
         with pytest.raises(LedgerRefusedError, match="newer release"):
             await migrate(session, TODAY, [FIRST])
+
+
+async def test_each_dead_letter_is_told_once(url: str) -> None:
+    commits = Commits()
+    async with replica(url, commits=commits) as store:
+        await store.ledger.take(Batch([record(1, Status.FAILED), record(2), record(3, Status.RUNNING)]))
+        await store.ledger.take(Batch([record(1, Status.FAILED), record(3, Status.LOST)]))
+        await store.ledger.take(Batch([record(4)]))
+    assert commits.deaths == [Status.FAILED, Status.LOST]
+
+
+async def test_a_replica_takes_away_the_dead_letter_of_what_another_one_noted_as_lost(url: str) -> None:
+    async with replica(url) as one, replica(url) as other:
+        await other.ledger.take(Batch([record(9)]))
+        await one.ledger.take(Batch([record(1, Status.LOST), record(2, Status.LOST)]))
+        await other.ledger.take(Batch([record(1)]))
+        await one.ledger.take(Batch([record(2)]))
+        assert await one.archive.count_dead_letters() == {}
 
 
 async def test_a_server_that_is_away_at_the_start_is_waited_for(own_postgres: PostgresServer) -> None:

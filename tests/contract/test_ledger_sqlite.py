@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -27,13 +27,17 @@ NO_WAIT = timedelta(seconds=10)
 
 
 class Commits:
-    """How many records each transaction had."""
+    """How many records each transaction had, and the statuses of what became a dead letter."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
+        self.deaths: list[int] = []
 
     def committed(self, records: int, seconds: float) -> None:
         self.sizes.append(records)
+
+    def died(self, statuses: Sequence[int]) -> None:
+        self.deaths += statuses
 
 
 @pytest.fixture
@@ -99,6 +103,30 @@ async def test_batches_that_wait_together_share_a_commit(path: Path) -> None:
             await future
     assert sum(commits.sizes) == 200
     assert len(commits.sizes) < 20
+
+
+async def test_each_dead_letter_is_told_once(path: Path) -> None:
+    commits = Commits()
+    async with opened(path, commits) as (ledger, _):
+        await ledger.take(Batch([record(1, Status.FAILED), record(2), record(3, Status.RUNNING)]))
+        await ledger.take(Batch([record(1, Status.FAILED), record(3, Status.LOST)]))
+        await ledger.take(Batch([record(4)]))
+    assert commits.deaths == [Status.FAILED, Status.LOST]
+
+
+async def test_lists_of_dead_letters_are_read_off_an_index(path: Path) -> None:
+    await filled(path, 1)
+    connection = schema.open_reader(path, busy_timeout=NO_WAIT)
+    order = "ORDER BY completed_us DESC, id DESC LIMIT 50"
+    for conditions, index in {
+        "namespace = 'a' AND status IN (4) AND replayed_by = x''": "dead_letters_by_time",
+        "namespace = 'a' AND job_id = 'b' AND completed_us >= 1 AND replayed_by = x''": "dead_letters_by_job",
+        "+namespace = 'a' AND id IN (x'01') AND replayed_by = x''": "sqlite_autoindex_dead_letters_1",
+    }.items():
+        query = f"EXPLAIN QUERY PLAN SELECT * FROM dead_letters WHERE {conditions} {order}"
+        plan = " ".join(row[3] for row in connection.execute(query))
+        assert f"SEARCH dead_letters USING INDEX {index} (" in plan, plan
+    connection.close()
 
 
 async def test_a_commit_does_not_grow_without_bound(path: Path) -> None:

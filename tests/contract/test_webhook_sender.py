@@ -12,10 +12,11 @@ import pytest
 import trustme
 
 from services.dispatcher.adapters.checked_clients import CheckedClients
-from services.dispatcher.adapters.http import HttpSender, SharedClient, client_builder
+from services.dispatcher.adapters.http import HttpSender, SharedClients
+from services.dispatcher.adapters.http_clients import client_builder
 from services.dispatcher.domain.addresses import AddressPolicy, parse_networks
-from services.dispatcher.domain.outcome import Answer, Failure, FailureKind
-from services.dispatcher.domain.request import Request
+from services.dispatcher.domain.results import Answer, Failure, FailureKind
+from services.dispatcher.domain.targets.webhook import HttpRequest
 from tests.fakes.clock import FakeClock
 from tests.fakes.sender import FakeSender
 from tests.receiver import Manner, Receiver, Reply
@@ -32,8 +33,8 @@ def make_request(
     body: bytes | None = b"{}",
     timeout: timedelta = timedelta(seconds=5),
     headers: Mapping[str, str] | None = None,
-) -> Request:
-    return Request(method=method, url=url, headers=headers or {}, body=body, timeout=timeout)
+) -> HttpRequest:
+    return HttpRequest(method=method, url=url, headers=headers or {}, body=body, timeout=timeout)
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ async def sender() -> AsyncIterator[HttpSender]:
 @asynccontextmanager
 async def open_sender(ca_file: str = "") -> AsyncIterator[HttpSender]:
     sender = HttpSender(
-        SharedClient(client_builder(max_idle_per_host=8, ca_file=ca_file)),
+        SharedClients(lambda: client_builder(max_idle_per_host=8, ca_file=ca_file)),
         max_response_bytes=LIMIT,
         longest_response_bytes=LONGEST,
     )
@@ -70,13 +71,13 @@ async def open_checked(*networks: str) -> AsyncIterator[HttpSender]:
     await sender.close()
 
 
-async def answer_of(sender: HttpSender | FakeSender, request: Request) -> Answer:
+async def answer_of(sender: HttpSender | FakeSender, request: HttpRequest) -> Answer:
     result = await sender.send(request)
     assert isinstance(result, Answer), result
     return result
 
 
-async def failure_of(sender: HttpSender | FakeSender, request: Request) -> Failure:
+async def failure_of(sender: HttpSender | FakeSender, request: HttpRequest) -> Failure:
     result = await sender.send(request)
     assert isinstance(result, Failure), result
     return result

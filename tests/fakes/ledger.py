@@ -1,12 +1,15 @@
 """A ledger in memory. Passes the contract suite that the real one passes."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 from libs.faults import Unavailable, WrongState
-from services.history.domain.records import Batch, Change, Definition, Record, Refused
+from services.history.adapters.details import replayed_id
+from services.history.domain.dead_letters import ALIVE, DEAD, REPLAY, Choice, DeadLetter
+from services.history.domain.records import Batch, Change, Definition, Record, Refused, Status
 from services.history.domain.transitions import advance, is_granted, is_stale
-from services.history.ports import ExecutionQuery, Page, Position, Seal, Search
+from services.history.ports import DeadLetterQuery, ExecutionQuery, Page, Position, Seal, Search
 
 
 class FakeLedger:
@@ -27,6 +30,7 @@ class FakeLedger:
         self._seqs: dict[bytes, int] = {}
         self._epochs: dict[int, int] = {}
         self._definitions: dict[bytes, Definition] = {}
+        self._letters: dict[bytes, DeadLetter] = {}
         self._seq = 0
 
     def take(self, batch: Batch) -> asyncio.Future[Refused]:
@@ -66,10 +70,24 @@ class FakeLedger:
     async def sweep(self, before_us: int, limit: int) -> int:
         self._ensure_writable()
         used = {record.definition_id for record in self._records.values()}
+        used |= {letter.record.definition_id for letter in self._letters.values()}
         unused = [each for each in self._definitions if each not in used][:limit]
         for each in unused:
             del self._definitions[each]
         return len(unused)
+
+    async def delete_dead_letters(self, choice: Choice, limit: int) -> int:
+        self._ensure_writable()
+        return self._forget([letter for letter in self._letters.values() if choice.holds(letter)][:limit])
+
+    async def expire_dead_letters(self, before_us: int, most: int, limit: int) -> int:
+        self._ensure_writable()
+        newest, seen, gone = sorted(self._letters.values(), key=_death, reverse=True), Counter[str](), []
+        for letter in newest:
+            seen[letter.record.namespace] += 1
+            if _death(letter)[0] < before_us or seen[letter.record.namespace] > most:
+                gone.append(letter)
+        return self._forget(gone[::-1][:limit])
 
     async def probe(self) -> None:
         self.probes += 1
@@ -115,6 +133,21 @@ class FakeLedger:
     async def definitions(self, ids: Sequence[bytes]) -> dict[bytes, Definition]:
         return {each: self._definitions[each] for each in ids if each in self._definitions}
 
+    async def dead_letters(self, query: DeadLetterQuery) -> list[DeadLetter]:
+        found = [
+            letter
+            for letter in self._letters.values()
+            if query.choice.holds(letter) and (query.after is None or _death(letter) < query.after)
+        ]
+        return sorted(found, key=_death, reverse=True)[: query.limit]
+
+    async def count_dead_letters(self, choice: Choice | None = None) -> Counter[int]:
+        return Counter(
+            letter.record.status
+            for letter in self._letters.values()
+            if (choice.holds(letter) if choice else not letter.replayed_by)
+        )
+
     async def position(self) -> Position:
         return Position(ledger_id="fake", seq=self._seq)
 
@@ -145,6 +178,33 @@ class FakeLedger:
         if record is not stored:
             self._seq += 1
             self._records[news.id], self._seqs[news.id] = record, self._seq
+            self._follow(record)
+
+    def _follow(self, record: Record) -> None:
+        known = self._letters.get(record.id)
+        work = self._open_letter(replayed_id(record.details)) if record.cause == REPLAY else None
+        if record.status in ALIVE and known is not None:
+            del self._letters[record.id]
+        if record.status == Status.SUCCESS and work is not None:
+            self._letters[work.record.id] = work._replace(replayed_by=record.id)
+        if record.status in DEAD and work is None:
+            died_us = record.scheduled_us if record.completed_us is None else record.completed_us
+            dead = record._replace(completed_us=died_us)
+            self._letters[record.id] = DeadLetter(dead, known.replayed_by if known else b"")
+
+    def _open_letter(self, execution_id: bytes) -> DeadLetter | None:
+        while execution_id:
+            letter = self._letters.get(execution_id)
+            if letter is not None and not letter.replayed_by:
+                return letter
+            stored = self._records.get(execution_id)
+            execution_id = replayed_id(stored.details) if stored else b""
+        return None
+
+    def _forget(self, letters: Sequence[DeadLetter]) -> int:
+        for letter in letters:
+            del self._letters[letter.record.id]
+        return len(letters)
 
     def _ensure_writable(self) -> None:
         if self.fault is not None:
@@ -153,3 +213,7 @@ class FakeLedger:
 
 def _place(record: Record) -> tuple[int, bytes]:
     return record.scheduled_us, record.id
+
+
+def _death(letter: DeadLetter) -> tuple[int, bytes]:
+    return letter.record.completed_us or 0, letter.record.id

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from services.dispatcher.domain.outcome import Answer, Failure
-from services.dispatcher.domain.request import Request
+from services.dispatcher.domain.results import Answer, Failure
+from services.dispatcher.domain.targets.plan import Request
+from services.dispatcher.domain.targets.webhook import HttpRequest
 
 
 class FakeSender:
@@ -13,13 +14,14 @@ class FakeSender:
     """
 
     def __init__(self, *results: Answer | Failure | Exception) -> None:
-        self.requests: list[Request] = []
+        self.requests: list[HttpRequest] = []
         self.results: list[Answer | Failure | Exception] = list(results) or [Answer(status_code=200)]
         self.gate: asyncio.Event | None = None
         self.most_at_once = 0
         self.at_once = 0
 
     async def send(self, request: Request) -> Answer | Failure:
+        assert isinstance(request, HttpRequest)
         self.requests.append(request)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from libs.faults import Unavailable
+from services.history.domain.dead_letters import Choice, DeadLetter
 from services.history.domain.records import Batch, Change, Definition, Record, Refused, Status
-from services.history.ports import ExecutionQuery, Page, Position, Seal, Search
+from services.history.ports import DeadLetterQuery, ExecutionQuery, Page, Position, Seal, Search
 from tests.fakes.ledger import FakeLedger
 from tests.simulation.replies import Messages, NoReplyError, ask
 
@@ -91,6 +92,14 @@ class DatabaseClient:
         """See ports.Ledger."""
         return await self._ask(lambda: _at_once(self._database.sweep(before_us, limit)))
 
+    async def delete_dead_letters(self, choice: Choice, limit: int) -> int:
+        """See ports.Ledger."""
+        return await self._ask(lambda: _at_once(self._database.delete_dead_letters(choice, limit)))
+
+    async def expire_dead_letters(self, before_us: int, most: int, limit: int) -> int:
+        """See ports.Ledger."""
+        return await self._ask(lambda: _at_once(self._database.expire_dead_letters(before_us, most, limit)))
+
     async def probe(self) -> None:
         """See ports.Ledger."""
         await self._ask(lambda: _at_once(self._database.probe()))
@@ -110,6 +119,14 @@ class DatabaseClient:
     async def definitions(self, ids: Sequence[bytes]) -> Mapping[bytes, Definition]:
         """See ports.Archive."""
         return await self._ask(lambda: _at_once(self._database.definitions(ids)))
+
+    async def dead_letters(self, query: DeadLetterQuery) -> list[DeadLetter]:
+        """See ports.Archive."""
+        return await self._ask(lambda: _at_once(self._database.dead_letters(query)))
+
+    async def count_dead_letters(self, choice: Choice | None = None) -> Mapping[int, int]:
+        """See ports.Archive."""
+        return await self._ask(lambda: _at_once(self._database.count_dead_letters(choice)))
 
     async def position(self) -> Position:
         """See ports.Archive."""

@@ -2,16 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from urllib.parse import urlsplit
 
 from libs.clock import Clock
-from services.dispatcher.domain.outcome import Answer, Failure, FailureKind
-from services.dispatcher.domain.request import Request
+from services.dispatcher.adapters.senders import Send
+from services.dispatcher.app import OpenSenders
+from services.dispatcher.domain.results import Answer, Failure, FailureKind
+from services.dispatcher.domain.targets.plan import Request
+from services.dispatcher.domain.targets.webhook import HttpRequest
 from services.dispatcher.ports import Sender
 from services.dispatcher.settings import DispatcherSettings
 from tests.faults.history import Arrival
@@ -51,7 +54,7 @@ class Endpoint:
     """By path, which is the id of the job."""
     arrivals: list[Arrival] = field(default_factory=list)
 
-    def begin(self, request: Request) -> tuple[int, float, int]:
+    def begin(self, request: HttpRequest) -> tuple[int, float, int]:
         """Logs a request; gives its place in the log, how long the answer takes, and the status."""
         headers = request.headers
         manner = self.manners.get(urlsplit(request.url).path.strip("/"), Manner())
@@ -96,6 +99,7 @@ class SimSender:
 
     async def send(self, request: Request) -> Answer | Failure:
         """See Sender."""
+        assert isinstance(request, HttpRequest)
         reply: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         place: list[int] = []
 
@@ -120,13 +124,13 @@ class SimSender:
             return Failure(kind=FailureKind.TIMEOUT, error="no answer in time")
 
 
-def senders(
-    endpoint: Endpoint, network: Messages, node: str
-) -> Callable[[DispatcherSettings, Clock], AbstractAsyncContextManager[Sender]]:
+def senders(endpoint: Endpoint, network: Messages, node: str) -> OpenSenders:
     """What a dispatcher makes its requests with."""
 
     @asynccontextmanager
-    async def open_sender(settings: DispatcherSettings, clock: Clock) -> AsyncIterator[Sender]:
+    async def open_sender(
+        settings: DispatcherSettings, clock: Clock, others: Mapping[type[Request], Send]
+    ) -> AsyncIterator[Sender]:
         yield SimSender(endpoint, network, node)
 
     return open_sender

@@ -60,7 +60,7 @@ class Stage:
     @property
     def sent(self) -> target_pb2.WebhookTarget:
         (trigger,) = self.store.triggers.values()
-        return trigger.webhook
+        return trigger.recorded.webhook
 
 
 @pytest.fixture
@@ -152,6 +152,35 @@ async def test_changes_are_made_to_the_recorded_request(stage: Stage) -> None:
 async def test_an_empty_body_is_a_change_too(stage: Stage) -> None:
     await stage.replay(Changes(method="GET", body=""))
     assert (stage.sent.method, stage.sent.body) == ("GET", "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        (Changes(url="https://example.com/${secret:env:TOKEN}"), "changes.url"),
+        (Changes(headers={"X-Key": "${secret:env:TOKEN}"}), "changes.headers['X-Key']"),
+        (Changes(body="${secret:env:TOKEN}"), "changes.body"),
+    ],
+)
+async def test_changes_cannot_refer_to_secrets(stage: Stage, changes: Changes, field: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await stage.replay(changes)
+    assert [violation.field for violation in refused.value.violations] == [field]
+
+
+async def test_what_refers_to_secrets_does_not_go_to_another_host_unasked(stage: Stage) -> None:
+    written = job(2)
+    written.job.webhook.ClearField("auth")
+    written.job.webhook.headers["X-Key"] = "${secret:env:TOKEN}"
+    written.job.webhook.body = '{"key": "${secret:env:TOKEN}"}'
+    stage.record(written)
+    elsewhere = "https://elsewhere.example/then"
+    with pytest.raises(InvalidArgument, match="X-Key"):
+        await stage.replay(Changes(url=elsewhere))
+    with pytest.raises(InvalidArgument, match="body refers to secrets"):
+        await stage.replay(Changes(url=elsewhere, headers={"X-Key": ""}))
+    await stage.replay(Changes(url=elsewhere, headers={"X-Key": ""}, body="none"))
+    assert (stage.sent.body, "X-Key" in stage.sent.headers) == ("none", False)
 
 
 async def test_credentials_do_not_go_to_another_host_unasked(stage: Stage) -> None:

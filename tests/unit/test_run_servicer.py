@@ -85,7 +85,7 @@ async def test_a_replay_is_made_with_its_changes(stage: Stage) -> None:
     request.changes.method = "PUT"
     answer = await stage.servicer.ReplayExecution(request, NO_CONTEXT)
     (trigger,) = stage.store.triggers.values()
-    assert (answer.replay_of, trigger.webhook.method, trigger.skip_retries, trigger.actor) == (
+    assert (answer.replay_of, trigger.recorded.webhook.method, trigger.skip_retries, trigger.actor) == (
         RUNNING, "PUT", True, "key-1",
     )  # fmt: skip
 

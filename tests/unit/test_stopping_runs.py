@@ -1,5 +1,7 @@
 """Cancelled runs, and runs that are delivered at most once."""
 
+from typing import Any
+
 import pytest
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2, target_pb2
 
@@ -132,11 +134,14 @@ async def test_a_lost_run_frees_the_place_of_its_job(bench: Bench) -> None:
         assert ids(second.sent) == [identity_at(10)]
 
 
-async def test_a_replay_makes_the_recorded_request_also_after_a_take_over(bench: Bench) -> None:
-    replay = trigger(
-        PROMISED, cause=Execution.REPLAY, replay_of=identity_at(-10), skip_retries=True,
-        webhook=target_pb2.WebhookTarget(url="https://example.com/recorded"),
-    )  # fmt: skip
+RECORDED = target_pb2.WebhookTarget(url="https://example.com/recorded")
+
+
+@pytest.mark.parametrize("recorded", [{"recorded": job_pb2.Job(webhook=RECORDED)}, {"webhook": RECORDED}])
+async def test_a_replay_makes_the_recorded_request_also_after_a_take_over(
+    bench: Bench, recorded: dict[str, Any]
+) -> None:
+    replay = trigger(PROMISED, cause=Execution.REPLAY, replay_of=identity_at(-10), skip_retries=True, **recorded)
     first = bench.link("d1")
     async with bench.owning(stored(schedule="@yearly"), orders=ShardChange(is_complete=True, triggers=[replay])):
         bench.report(first, Event.RECORDED, PROMISED)

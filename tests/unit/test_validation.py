@@ -36,7 +36,7 @@ def test_a_well_formed_request_passes() -> None:
         (create(name=""), "name", "must not be empty"),
         (create(name="x" * 201), "name", "must have at most 200 characters; it has 201"),
         (create(id="Nightly Report"), "id", "is not allowed; use lower-case letters, digits and inner hyphens, at most 63"),
-        (create(webhook=None), "target", "is required; give webhook"),
+        (create(webhook=None), "target", "is required; give webhook or grpc or kafka or nats or rabbitmq or websocket"),
         (create(timeout=Duration(seconds=7200)), "timeout", "must be at least 0.001s and at most 3600s; it is 2h"),
         (create(timeout=Duration(seconds=10**11)), "timeout", "must be at least 0.001s and at most 3600s; it is 27777777h46m40s"),
         (create(retry_policy=target_pb2.RetryPolicy(max_attempts=0)), "retry_policy.max_attempts", "must be at least 1 and at most 100; it is 0"),

@@ -27,7 +27,7 @@ from libs.clock import Clock, SystemClock
 RECEIVER_SCRIPT = Path(__file__).resolve().parents[3] / "examples" / "receiver.py"
 REPLICAS = {"scheduler": 2, "dispatcher": 2}
 BASES = range(DEFAULT_BASE, 60_000, 1_000)
-OURS = {"logs", "etcd", "history", "admin.key", "mesh.token", "mesh.lock", "mesh.json", "envoy.yaml"}
+OURS = {"logs", "etcd", "history", "admin.key", "mesh.token", "encryption.key", "mesh.lock", "mesh.json", "envoy.yaml"}
 INTERRUPTED = 130
 
 

@@ -10,14 +10,20 @@ from datetime import timedelta
 from pyreqwest.client import Client, ClientBuilder
 
 from libs.clock import Clock
+from services.dispatcher.adapters.checked_addresses import blocked, resolve, unresolved
+from services.dispatcher.adapters.http_clients import LinkedClients, build
 from services.dispatcher.adapters.http_errors import Endpoint
 from services.dispatcher.domain.addresses import Address, AddressPolicy, as_address
-from services.dispatcher.domain.outcome import Failure, FailureKind
+from services.dispatcher.domain.results import Failure
+from services.dispatcher.domain.targets.http_options import PLAIN_LINK, Link
+
+# Mostly a name alone, which is quicker to find: what connects plainly needs no more.
+_Key = str | tuple[str, Link]
 
 
 @dataclass(slots=True)
 class _Pinned:
-    """A client that knows one name, as one address, until that is looked up again."""
+    """A client that knows one name, as one address, until that is looked up again; for one way to connect."""
 
     client: Client
     address: Address
@@ -25,7 +31,8 @@ class _Pinned:
 
 
 class CheckedClients:
-    """A client for each name, which connects to the address that was checked, whatever the name means a moment later.
+    """A client for each name and way to connect, which connects to the address that was checked, whatever the name
+    means a moment later.
 
     Names are looked up again after `lifetime`. At most `limit` clients are kept, the least recently used go first.
     """
@@ -44,25 +51,26 @@ class CheckedClients:
         self._clock = clock
         self._lifetime = lifetime.total_seconds()
         self._limit = limit
-        self._direct = new_builder().build()
-        self._pinned: OrderedDict[str, _Pinned] = OrderedDict()
+        self._direct = LinkedClients(new_builder)
+        self._pinned: OrderedDict[_Key, _Pinned] = OrderedDict()
 
-    async def find(self, endpoint: Endpoint, timeout: timedelta) -> Client | Failure:
+    async def find(self, endpoint: Endpoint, link: Link, timeout: timedelta) -> Client | Failure:
         """See Clients."""
         address = as_address(endpoint.host)
         if address is not None:
-            return self._direct if self._policy.is_allowed(address) else _blocked(endpoint)
-        pinned = self._pinned.get(endpoint.host)
+            return self._direct.find(link) if self._policy.is_allowed(address) else blocked(endpoint.host)
+        key: _Key = endpoint.host if link is PLAIN_LINK else (endpoint.host, link)
+        pinned = self._pinned.get(key)
         if pinned is not None and pinned.expires_at > self._clock.monotonic():
-            self._pinned.move_to_end(endpoint.host)
+            self._pinned.move_to_end(key)
             return pinned.client
         try:
             async with asyncio.timeout(timeout.total_seconds()):
-                addresses = await _resolve(endpoint)
+                addresses = await resolve(endpoint.host, endpoint.port)
         except socket.gaierror:
-            return Failure(kind=FailureKind.NAME, error=f"name {endpoint.host} does not resolve")
+            return unresolved(endpoint.host)
         chosen = self._policy.choose(addresses)
-        return _blocked(endpoint) if chosen is None else self._pin(endpoint.host, chosen)
+        return blocked(endpoint.host) if chosen is None else self._pin(key, endpoint.host, link, chosen)
 
     async def close(self) -> None:
         """See Clients."""
@@ -71,28 +79,14 @@ class CheckedClients:
             await pinned.client.close()
         self._pinned.clear()
 
-    def _pin(self, host: str, address: Address) -> Client:
+    def _pin(self, key: _Key, host: str, link: Link, address: Address) -> Client:
         expires_at = self._clock.monotonic() + self._lifetime
-        pinned = self._pinned.get(host)
+        pinned = self._pinned.get(key)
         if pinned is None or pinned.address != address:
-            client = self._new_builder().resolve(host, str(address), 0).build()
-            self._pinned[host] = pinned = _Pinned(client, address, expires_at)
+            client = build(self._new_builder().resolve(host, str(address), 0), link)
+            self._pinned[key] = pinned = _Pinned(client, address, expires_at)
         pinned.expires_at = expires_at
-        self._pinned.move_to_end(host)
+        self._pinned.move_to_end(key)
         while len(self._pinned) > self._limit:
             self._pinned.popitem(last=False)
         return pinned.client
-
-
-async def _resolve(endpoint: Endpoint) -> list[Address]:
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    addresses = (as_address(str(sockaddr[0])) for _, _, _, _, sockaddr in found)
-    return [address for address in addresses if address is not None]
-
-
-def _blocked(endpoint: Endpoint) -> Failure:
-    return Failure(
-        kind=FailureKind.BLOCKED,
-        error=f"{endpoint.host} is a private address, where jobs may not send; an operator can allow its network",
-    )

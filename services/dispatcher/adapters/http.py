@@ -1,44 +1,48 @@
-"""HTTP requests through pyreqwest (Rust's reqwest): pooled connections, no redirects, bounded answers."""
+"""HTTP requests through pyreqwest (Rust's reqwest): pooled connections, checked redirects, bounded answers."""
 
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Protocol
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import BuilderError, PyreqwestError
 from pyreqwest.response import Response
 
+from services.dispatcher.adapters.http_clients import LinkedClients
 from services.dispatcher.adapters.http_errors import Endpoint, describe_error, describe_timeout
-from services.dispatcher.domain.outcome import Answer, Failure, FailureKind
-from services.dispatcher.domain.request import Request
-
-IDLE_CONNECTION_LIFETIME = timedelta(seconds=30)
+from services.dispatcher.adapters.http_redirects import follow
+from services.dispatcher.domain.results import Answer, Failure, FailureKind
+from services.dispatcher.domain.targets.http_options import PLAIN_LINK, Link, Redirects
+from services.dispatcher.domain.targets.webhook import HttpRequest
 
 
 class Clients(Protocol):
     """Where the client for a request comes from."""
 
-    async def find(self, endpoint: Endpoint, timeout: timedelta) -> Client | Failure:
-        """A client whose connections to that endpoint are allowed, or why there is none. Raises TimeoutError."""
+    async def find(self, endpoint: Endpoint, link: Link, timeout: timedelta) -> Client | Failure:
+        """A client that connects that way to that endpoint, if that is allowed, or why there is none.
+
+        Raises TimeoutError, and ValueError for TLS options that cannot be used.
+        """
 
     async def close(self) -> None:
         """Closes all connections."""
 
 
-class SharedClient:
-    """One client for all endpoints: whatever an endpoint's name means to the system is allowed."""
+class SharedClients:
+    """Clients for all endpoints: whatever an endpoint's name means to the system is allowed."""
 
-    def __init__(self, builder: ClientBuilder) -> None:
-        self._client = builder.build()
+    def __init__(self, new_builder: Callable[[], ClientBuilder]) -> None:
+        self._clients = LinkedClients(new_builder)
 
-    async def find(self, endpoint: Endpoint, timeout: timedelta) -> Client | Failure:
+    async def find(self, endpoint: Endpoint, link: Link, timeout: timedelta) -> Client | Failure:
         """See Clients."""
         del endpoint, timeout
-        return self._client
+        return self._clients.find(link)
 
     async def close(self) -> None:
         """See Clients."""
-        await self._client.close()
+        await self._clients.close()
 
 
 class HttpSender:
@@ -54,14 +58,19 @@ class HttpSender:
         self._limit = max_response_bytes
         self._longest = max(longest_response_bytes, max_response_bytes)
 
-    async def send(self, request: Request) -> Answer | Failure:
-        """See Sender."""
+    async def send(self, request: HttpRequest) -> Answer | Failure:
+        """The answer, or why there is none, within the request's timeout."""
+        link, options = PLAIN_LINK, request.options
+        if options is not None:
+            if options.redirects is not Redirects.NONE:
+                return await follow(self.send, request, options)
+            link = options.link
         try:
             endpoint = Endpoint.of(request.url)
         except ValueError as error:
             return Failure(kind=FailureKind.INVALID, error=f"the URL is not valid: {error}")
         try:
-            client = await self._clients.find(endpoint, request.timeout)
+            client = await self._clients.find(endpoint, link, request.timeout)
             return client if isinstance(client, Failure) else await self._exchange(client, endpoint, request)
         except TimeoutError:
             return describe_timeout(request.timeout)
@@ -74,7 +83,7 @@ class HttpSender:
         """Closes all connections."""
         await self._clients.close()
 
-    async def _exchange(self, client: Client, endpoint: Endpoint, request: Request) -> Answer:
+    async def _exchange(self, client: Client, endpoint: Endpoint, request: HttpRequest) -> Answer:
         builder = client.request(request.method, endpoint.url).timeout(request.timeout).headers(request.headers)
         if request.body is not None:
             builder = builder.body_bytes(request.body)
@@ -105,25 +114,3 @@ class HttpSender:
                 return False
             length += len(chunk)
         return True
-
-
-def client_builder(*, max_idle_per_host: int, ca_file: str = "") -> ClientBuilder:
-    """How every client is set up. `ca_file` names a PEM file with authorities to trust beside the system's.
-
-    Proxies of the environment are not used: they would decide where a request goes after it was checked. Answers come
-    as they are, since a small compressed one may be a huge one.
-    """
-    builder = (
-        ClientBuilder()
-        .follow_redirects(False)
-        .referer(False)
-        .no_proxy()
-        .gzip(False)
-        .brotli(False)
-        .zstd(False)
-        .deflate(False)
-        .pool_idle_timeout(IDLE_CONNECTION_LIFETIME)
-        .pool_max_idle_per_host(max_idle_per_host)
-        .tcp_keepalive(IDLE_CONNECTION_LIFETIME)
-    )
-    return builder.add_root_certificate_pem(Path(ca_file).read_bytes()) if ca_file else builder

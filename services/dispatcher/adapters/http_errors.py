@@ -9,7 +9,7 @@ from pyreqwest.exceptions import BodyDecodeError, DecodeError, DetailedPyreqwest
 from pyreqwest.http import Url
 
 from libs.durations import format_duration
-from services.dispatcher.domain.outcome import Failure, FailureKind
+from services.dispatcher.domain.results import Failure, FailureKind
 
 CONNECTING = "client error (Connect)"
 CERTIFICATE = "invalid peer certificate: "
@@ -20,7 +20,19 @@ CERTIFICATE_REASONS = (
     (re.compile("not valid for name|NotValidForName"), "it is for another name"),
     (re.compile("Revoked"), "it was revoked"),
 )
-CLOSED = ("connection closed before message completed", "Connection reset by peer", "Broken pipe", "unexpected EOF")
+CLOSED = (
+    "connection closed", "Connection reset by peer", "Broken pipe", "unexpected EOF", "peer closed connection",
+    "dispatch task is gone", "not a result of an error",
+)  # fmt: skip
+ALERT = "received fatal alert: "
+# What a server says of the client certificate that it was shown, or was not. Where TLS 1.3 is spoken, it may say so
+# only after the request came, of which it has read nothing.
+IDENTITY_ALERTS = frozenset({
+    "AccessDenied", "BadCertificate", "CertificateExpired", "CertificateRequired", "CertificateRevoked",
+    "CertificateUnknown", "CertificateUnobtainable", "UnknownCA", "UnknownCa", "UnsupportedCertificate",
+})  # fmt: skip
+# What the beginning of an answer in HTTP/1 looks like to a client that expects HTTP/2 is a huge frame.
+NO_HTTP_2 = ("frame with invalid size", "NoApplicationProtocol")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,14 @@ def describe_error(error: PyreqwestError, endpoint: Endpoint) -> Failure:
     NAME, CONNECT, TLS and CERTIFICATE stand for a connection that was never made: nothing of the request went out.
     """
     causes = _causes(error)
+    text = "; ".join(causes) or error.message
+    if any(sign in text for sign in NO_HTTP_2):
+        words = f"{endpoint} does not speak HTTP/2; leave out webhook.http_version"
+        return Failure(kind=FailureKind.INVALID, error=words)
+    alert = text.partition(ALERT)[2]
+    if alert in IDENTITY_ALERTS:
+        words = f"TLS: {endpoint} asks for a client certificate that it trusts ({alert}); see webhook.tls"
+        return Failure(kind=FailureKind.CREDENTIALS, error=words)
     # The class of the error does not tell: a ConnectError comes of connections that broke later, too.
     if CONNECTING in causes:
         return _not_connected(causes, error, endpoint)
@@ -62,7 +82,6 @@ def describe_error(error: PyreqwestError, endpoint: Endpoint) -> Failure:
         return Failure(kind=FailureKind.BROKEN, error=f"the answer of {endpoint} broke off: {_last(causes, error)}")
     if isinstance(error, DecodeError):
         return Failure(kind=FailureKind.BROKEN, error=f"{endpoint} did not answer in HTTP: {_last(causes, error)}")
-    text = "; ".join(causes) or error.message
     if any(sign in text for sign in CLOSED):
         return Failure(kind=FailureKind.BROKEN, error=f"connection closed by {endpoint} before it answered")
     return Failure(kind=FailureKind.BROKEN, error=f"connection to {endpoint} broken: {_last(causes, error)}")
@@ -78,9 +97,12 @@ def _not_connected(causes: list[str], error: PyreqwestError, endpoint: Endpoint)
         return _certificate(text.partition(CERTIFICATE)[2], endpoint)
     if "received corrupt message" in text:
         return Failure(kind=FailureKind.TLS, error=f"TLS: {endpoint} does not speak TLS; is it http:// rather?")
-    if "received fatal alert" in text:
-        alert = text.partition("received fatal alert: ")[2]
+    if ALERT in text:
+        alert = text.partition(ALERT)[2]
         return Failure(kind=FailureKind.TLS, error=f"TLS: {endpoint} refused the handshake ({alert})")
+    if "tls handshake eof" in text:
+        words = f"TLS: {endpoint} hung up during the handshake; it may want a client certificate"
+        return Failure(kind=FailureKind.TLS, error=words)
     return Failure(kind=FailureKind.CONNECT, error=f"no connection to {endpoint}: {_last(causes, error)}")
 
 

@@ -1,13 +1,11 @@
 """Everything about one definition of a job that its deliveries share, worked out once."""
 
-from collections.abc import Set
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from services.dispatcher.domain.backoff import RetryPolicy
-from services.dispatcher.domain.request import RequestPlan
+from services.dispatcher.domain.limits import Limits
+from services.dispatcher.domain.targets.plan import TargetPlan
 
-DEFAULT_TIMEOUT = timedelta(seconds=30)
 DEFAULT_PRIORITY = 5
 
 
@@ -23,22 +21,22 @@ class Plan:
     job_id: str
     job_uid: str
     job_name: str
-    request: RequestPlan | None
+    target: TargetPlan | None
     definition_id: bytes = b""
     facts: bytes = field(default=b"", repr=False)
     definition: bytes = field(default=b"", repr=False)
     priority: int = DEFAULT_PRIORITY
     is_at_most_once: bool = False
-    success_codes: Set[int] = frozenset()
+    limits: Limits | None = None
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     error: str = ""
 
     @property
     def endpoint(self) -> str:
         """What executions that go to the same place have in common."""
-        return self.request.endpoint if self.request else ""
+        return self.target.endpoint if self.target else ""
 
     @property
     def weight(self) -> int:
         """Bytes that it keeps in memory, roughly."""
-        return 2048 + len(self.facts) + len(self.definition) + (self.request.weight if self.request else 0)
+        return 2048 + len(self.facts) + len(self.definition) + (self.target.weight if self.target else 0)

@@ -21,7 +21,10 @@ class EtcdCancelStore:
         await self._etcd.txn([Compare.absent(key)], [Put(key, cancel.SerializeToString())])
 
     async def promised(self, namespace: str, execution_id: str) -> stored_job_pb2.StoredTrigger | None:
-        """See ports.CancelStore. Looks into every shard, since an execution's id does not tell it."""
+        """See ports.CancelStore. Looks into every shard, since an execution's id does not tell it.
+
+        Secrets of the promise stay encrypted.
+        """
         wanted = [keys.trigger(shard, execution_id) for shard in range(self._shard_count)]
         for item in await self._etcd.get_many(wanted):
             if item is not None:

@@ -2,7 +2,6 @@
 transaction each. A job that is deleted leaves a tombstone.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from chronos.scheduler.v1 import stored_job_pb2
@@ -13,6 +12,7 @@ from libs.etcd.transactions import Compare, Delete, DeletePrefix, Get, Operation
 from libs.etcd.values import KeyValue
 from libs.faults import AlreadyExists, InvalidArgument, LimitReached, Stale
 from services.scheduler.adapters.etcd_guards import GuardedJobs
+from services.scheduler.adapters.sealed import NOTHING_SEALED, Sealed
 from services.scheduler.domain.identity import shard_of
 from services.scheduler.ports.jobs import JobPage, Versioned
 
@@ -28,9 +28,10 @@ MOST_BURIED_BYTES = 256 * 1024
 class EtcdJobStore:
     """See ports.JobStore."""
 
-    def __init__(self, etcd: Etcd, shard_count: int) -> None:
+    def __init__(self, etcd: Etcd, shard_count: int, sealed: Sealed = NOTHING_SEALED) -> None:
         self._etcd = etcd
         self._shard_count = shard_count
+        self._sealed = sealed
         self._guarded = GuardedJobs(etcd, shard_count)
 
     async def insert(self, stored: stored_job_pb2.StoredJob) -> Versioned:
@@ -39,8 +40,7 @@ class EtcdJobStore:
         key = self._key(job.namespace, job.id)
         compares = [Compare.absent(key)]
         puts: list[Operation] = [
-            Put(key, stored.SerializeToString()),
-            _version(stored),
+            *self._puts(key, stored),
             Put(keys.job_index(job.namespace, job.id), str(self._shard(job.namespace, job.id)).encode()),
         ]
         failure: list[Operation] = [Get(key)]
@@ -76,7 +76,7 @@ class EtcdJobStore:
     async def get(self, namespace: str, job_id: str) -> Versioned | None:
         """See ports.JobStore."""
         found = await self._etcd.get(self._key(namespace, job_id))
-        return _versioned(found) if found is not None else None
+        return self._versioned(found) if found is not None else None
 
     async def page(self, namespace: str, *, after_id: str, limit: int) -> JobPage:
         """See ports.JobStore."""
@@ -86,13 +86,14 @@ class EtcdJobStore:
         jobs: list[Versioned] = []
         for start in range(0, len(ids), READS_PER_TXN):
             wanted = [self._key(namespace, job_id) for job_id in ids[start : start + READS_PER_TXN]]
-            jobs += _present(await self._etcd.get_many(wanted))
+            found = await self._etcd.get_many(wanted)
+            jobs += [self._versioned(item) for item in found if item is not None]
         return JobPage(jobs=jobs, last_id=ids[-1] if ids else "", has_more=listing.has_more)
 
     async def replace(self, stored: stored_job_pb2.StoredJob, *, revision: int) -> Versioned:
         """See ports.JobStore."""
         key = self._key(stored.job.namespace, stored.job.id)
-        puts: list[Operation] = [Put(key, stored.SerializeToString()), _version(stored)]
+        puts: list[Operation] = [*self._puts(key, stored)]
         if (outdated := stored.job.version - VERSIONS_KEPT) > 1:
             puts.append(Delete(keys.version(stored.job.namespace, stored.job.id, outdated)))
         old = await self._version_of(stored.job.namespace, stored.job.id, revision)
@@ -110,7 +111,7 @@ class EtcdJobStore:
             Delete(key),
             Delete(keys.job_index(namespace, job_id)),
             DeletePrefix(keys.versions_of(namespace, job_id)),
-            Put(keys.tombstone(shard, namespace, job_id, old.job.uid), tombstone.SerializeToString()),
+            Put(keys.tombstone(shard, namespace, job_id, old.job.uid), self._sealed.write_tombstone(tombstone)),
         ]
         result = await self._guarded.txn([Compare.mod_revision_is(key, revision)], steps, old=old.job, new=None)
         if not result.succeeded:
@@ -126,7 +127,7 @@ class EtcdJobStore:
                 size += len(item.value) if item is not None else 0
                 if item is None or size > MOST_BURIED_BYTES:
                     break
-                versions.append(stored_job_pb2.StoredJob.FromString(item.value))
+                versions.append(self._sealed.read_job(item.value))
                 if versions[-1].job.updated_at.ToDatetime(UTC) <= deleted_at - REMEMBERED:
                     break
         tombstone = stored_job_pb2.StoredTombstone(versions=reversed(versions))
@@ -139,24 +140,19 @@ class EtcdJobStore:
             raise _stale(job_id)
         return found.stored
 
+    def _puts(self, key: bytes, stored: stored_job_pb2.StoredJob) -> tuple[Put, Put]:
+        """Writes the job and its version, which are the same bytes."""
+        job, value = stored.job, self._sealed.write_job(stored)
+        return Put(key, value), Put(keys.version(job.namespace, job.id, job.version), value)
+
+    def _versioned(self, item: KeyValue) -> Versioned:
+        return Versioned(stored=self._sealed.read_job(item.value), revision=item.mod_revision)
+
     def _key(self, namespace: str, job_id: str) -> bytes:
         return keys.job(self._shard(namespace, job_id), namespace, job_id)
 
     def _shard(self, namespace: str, job_id: str) -> int:
         return shard_of(namespace, job_id, self._shard_count)
-
-
-def _version(stored: stored_job_pb2.StoredJob) -> Put:
-    job = stored.job
-    return Put(keys.version(job.namespace, job.id, job.version), stored.SerializeToString())
-
-
-def _versioned(item: KeyValue) -> Versioned:
-    return Versioned(stored=stored_job_pb2.StoredJob.FromString(item.value), revision=item.mod_revision)
-
-
-def _present(items: Sequence[KeyValue | None]) -> list[Versioned]:
-    return [_versioned(item) for item in items if item is not None]
 
 
 def _stale(job_id: str) -> Stale:

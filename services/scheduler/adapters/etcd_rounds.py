@@ -8,14 +8,16 @@ from libs.etcd import keys
 from libs.etcd.port import Etcd
 from libs.etcd.transactions import Compare, Delete, Operation, Put
 from libs.etcd.values import KeyValue
+from services.scheduler.adapters.sealed import NOTHING_SEALED, Sealed
 from services.scheduler.ports.dependencies import VersionedRound
 
 
 class EtcdRoundStore:
     """See ports.RoundStore."""
 
-    def __init__(self, etcd: Etcd) -> None:
+    def __init__(self, etcd: Etcd, sealed: Sealed = NOTHING_SEALED) -> None:
         self._etcd = etcd
+        self._sealed = sealed
 
     async def rounds(self, shard: int) -> Sequence[VersionedRound]:
         """See ports.RoundStore."""
@@ -40,7 +42,8 @@ class EtcdRoundStore:
         value = rounds.stored.SerializeToString()
         steps: list[Operation] = [Put(key, value) if value else Delete(key)]
         steps += [Delete(keys.signal(shard, signal.execution_id, signal.job_id)) for signal in taken]
-        steps += [Put(keys.trigger(shard, trigger.execution_id), trigger.SerializeToString()) for trigger in triggers]
+        write = self._sealed.write_trigger
+        steps += [Put(keys.trigger(shard, trigger.execution_id), write(trigger)) for trigger in triggers]
         result = await self._etcd.txn(
             [
                 Compare.create_revision_is(keys.shard_owner(shard), epoch),

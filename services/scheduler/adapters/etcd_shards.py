@@ -11,6 +11,7 @@ from libs.etcd import keys
 from libs.etcd.port import Etcd
 from libs.etcd.transactions import Compare, Delete, Put
 from libs.etcd.values import Snapshot
+from services.scheduler.adapters.sealed import NOTHING_SEALED, Sealed
 from services.scheduler.ports.orders import ShardChange
 
 WRITES_PER_TXN = 60
@@ -19,20 +20,22 @@ WRITES_PER_TXN = 60
 class EtcdShardStore:
     """See ports.ShardStore."""
 
-    def __init__(self, etcd: Etcd) -> None:
+    def __init__(self, etcd: Etcd, sealed: Sealed = NOTHING_SEALED) -> None:
         self._etcd = etcd
+        self._sealed = sealed
 
     async def jobs(self, shard: int) -> AsyncGenerator[ShardChange, None]:
         """See ports.ShardStore."""
+        read = self._sealed.read_job
         async with aclosing(self._etcd.follow(keys.jobs_of_shard(shard))) as changes:
             async for change in changes:
                 if isinstance(change, Snapshot):
-                    yield ShardChange(is_complete=True, jobs=[_job(item.value) for item in change.items])
+                    yield ShardChange(is_complete=True, jobs=[read(item.value) for item in change.items])
                     continue
                 ends = {event.key: index for index, event in enumerate(change.events) if event.is_delete}
                 puts = [event for index, event in enumerate(change.events) if index > ends.get(event.key, -1)]
                 yield ShardChange(
-                    is_complete=False, jobs=[_job(event.value) for event in puts], removed=[_names(key) for key in ends]
+                    is_complete=False, jobs=[read(event.value) for event in puts], removed=[_names(key) for key in ends]
                 )
 
     async def triggers(self, shard: int) -> AsyncGenerator[ShardChange, None]:
@@ -40,15 +43,15 @@ class EtcdShardStore:
         async with aclosing(self._etcd.follow(keys.triggers_of_shard(shard))) as changes:
             async for change in changes:
                 if isinstance(change, Snapshot):
-                    yield _orders([(item.key, item.value) for item in change.items], is_complete=True)
+                    yield self._orders([(item.key, item.value) for item in change.items], is_complete=True)
                 else:
                     puts = [(event.key, event.value) for event in change.events if not event.is_delete]
-                    yield _orders(puts, is_complete=False)
+                    yield self._orders(puts, is_complete=False)
 
     async def tombstones(self, shard: int) -> Sequence[stored_job_pb2.StoredTombstone]:
         """See ports.ShardStore."""
         listing = await self._etcd.list_prefix(keys.tombstones_of_shard(shard))
-        return [stored_job_pb2.StoredTombstone.FromString(item.value) for item in listing.items]
+        return [self._sealed.read_tombstone(item.value) for item in listing.items]
 
     async def delete_tombstones(self, shard: int, epoch: int, jobs: Sequence[tuple[str, str, str]]) -> None:
         """See ports.ShardStore."""
@@ -81,22 +84,17 @@ class EtcdShardStore:
             puts.append(Put(keys.shard_watermark(shard), message.SerializeToString()))
         return (await self._etcd.txn(compares, puts)).succeeded
 
-
-def _job(value: bytes) -> stored_job_pb2.StoredJob:
-    return stored_job_pb2.StoredJob.FromString(value)
-
-
-def _orders(items: Sequence[tuple[bytes, bytes]], *, is_complete: bool) -> ShardChange:
-    values: dict[str, list[bytes]] = {"": [], "cancel": [], "followup": [], "signal": []}
-    for key, value in items:
-        values.setdefault(keys.trigger_part(key), []).append(value)
-    return ShardChange(
-        is_complete=is_complete,
-        triggers=[stored_job_pb2.StoredTrigger.FromString(value) for value in values[""]],
-        cancels=[stored_job_pb2.StoredCancel.FromString(value) for value in values["cancel"]],
-        follow_ups=[stored_job_pb2.StoredFollowUp.FromString(value) for value in values["followup"]],
-        signals=[stored_job_pb2.StoredSignal.FromString(value) for value in values["signal"]],
-    )
+    def _orders(self, items: Sequence[tuple[bytes, bytes]], *, is_complete: bool) -> ShardChange:
+        values: dict[str, list[bytes]] = {"": [], "cancel": [], "followup": [], "signal": []}
+        for key, value in items:
+            values.setdefault(keys.trigger_part(key), []).append(value)
+        return ShardChange(
+            is_complete=is_complete,
+            triggers=[self._sealed.read_trigger(value) for value in values[""]],
+            cancels=[stored_job_pb2.StoredCancel.FromString(value) for value in values["cancel"]],
+            follow_ups=[stored_job_pb2.StoredFollowUp.FromString(value) for value in values["followup"]],
+            signals=[stored_job_pb2.StoredSignal.FromString(value) for value in values["signal"]],
+        )
 
 
 def _names(key: bytes) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from libs.etcd.port import Etcd
 from libs.etcd.transactions import Compare, Delete, Get, Operation, Put
 from libs.etcd.values import KeyValue
 from libs.faults import Unavailable
+from services.scheduler.adapters.sealed import NOTHING_SEALED, Sealed
 from services.scheduler.domain.identity import shard_of
 from services.scheduler.ports.orders import Promise
 
@@ -21,26 +22,28 @@ MOST_TRIES = 8
 class EtcdTriggerStore:
     """See ports.TriggerStore."""
 
-    def __init__(self, etcd: Etcd, shard_count: int) -> None:
+    def __init__(self, etcd: Etcd, shard_count: int, sealed: Sealed = NOTHING_SEALED) -> None:
         self._etcd = etcd
         self._shard_count = shard_count
+        self._sealed = sealed
 
     async def add(self, trigger: stored_job_pb2.StoredTrigger, *, request_id: str) -> Promise:
         """See ports.TriggerStore."""
         shard = self._shard(trigger)
         owner = Get(keys.shard_owner(shard))
-        puts: list[Operation] = [owner, Put(keys.trigger(shard, trigger.execution_id), trigger.SerializeToString())]
+        value = self._sealed.write_trigger(trigger)
+        puts: list[Operation] = [owner, Put(keys.trigger(shard, trigger.execution_id), value)]
         if not request_id:
             result = await self._etcd.txn([], puts)
             return Promise(trigger=trigger, shard=shard, epoch=_epoch(result.responses[0].item))
         request_key = keys.request(trigger.namespace, f"trigger-{trigger.job_id}-{request_id}")
         lease = await self._etcd.grant(REQUEST_MEMORY)
-        puts.append(Put(request_key, trigger.SerializeToString(), lease))
+        puts.append(Put(request_key, value, lease))
         result = await self._etcd.txn([Compare.absent(request_key)], puts, [owner, Get(request_key)])
         if not result.succeeded:
             await self._etcd.revoke(lease)
             if (first := result.responses[1].item) is not None:
-                trigger = stored_job_pb2.StoredTrigger.FromString(first.value)
+                trigger = self._sealed.read_trigger(first.value)
         return Promise(trigger=trigger, shard=shard, epoch=_epoch(result.responses[0].item))
 
     async def add_many(self, triggers: Sequence[stored_job_pb2.StoredTrigger]) -> Sequence[Promise]:
@@ -56,13 +59,13 @@ class EtcdTriggerStore:
         for _ in range(MOST_TRIES):
             known = {item.key: item.value for item in await self._etcd.get_many(list(by_key)) if item is not None}
             missing = {key: trigger for key, trigger in by_key.items() if key not in known}
-            puts: list[Operation] = [Put(key, trigger.SerializeToString()) for key, trigger in missing.items()]
+            puts: list[Operation] = [Put(key, self._sealed.write_trigger(trigger)) for key, trigger in missing.items()]
             owner = Get(keys.shard_owner(shard))
             result = await self._etcd.txn([Compare.absent(key) for key in missing], [owner, *puts])
             if result.succeeded:
                 epoch = _epoch(result.responses[0].item)
                 promised = [
-                    stored_job_pb2.StoredTrigger.FromString(known[key]) if key in known else trigger
+                    self._sealed.read_trigger(known[key]) if key in known else trigger
                     for key, trigger in by_key.items()
                 ]
                 return [Promise(trigger=trigger, shard=shard, epoch=epoch) for trigger in promised]

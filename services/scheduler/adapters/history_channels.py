@@ -34,6 +34,12 @@ class HistoryChannels:
 
     @asynccontextmanager
     async def stub(self) -> AsyncIterator["ledger_service_pb2_grpc.LedgerServiceAsyncStub"]:
+        """For calls to the ledger of a live history; see `channel`."""
+        async with self.channel() as channel:
+            yield ledger_service_pb2_grpc.LedgerServiceStub(channel)
+
+    @asynccontextmanager
+    async def channel(self) -> AsyncIterator[grpc.aio.Channel]:
         """For calls to one of the live histories, chosen at random. What goes wrong with them comes out as a fault.
 
         Raises Unavailable when there is none, or when the call was cancelled but not the task that awaits it.
@@ -49,7 +55,7 @@ class HistoryChannels:
         line.calls += 1
         try:
             with unasked_is_unavailable():
-                yield ledger_service_pb2_grpc.LedgerServiceStub(line.channel)
+                yield line.channel
         except grpc.aio.AioRpcError as error:
             raise fault_from(error) from error
         finally:

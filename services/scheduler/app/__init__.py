@@ -9,7 +9,9 @@ from libs.faults import Unavailable
 from libs.log import get_logger
 from libs.mesh import Node, OpenNode, open_node
 from libs.process import App
+from services.scheduler.adapters.dead_letters import HistoryDeadLetters
 from services.scheduler.adapters.ledger import HistoryLedger
+from services.scheduler.adapters.sealed import Sealed
 from services.scheduler.app.api import build_api
 from services.scheduler.app.firing import build_firing
 from services.scheduler.app.stores import open_stores
@@ -23,10 +25,11 @@ async def open_app(settings: SchedulerSettings, enter: OpenNode = open_node) -> 
     """The scheduler, ready to start."""
     async with enter("scheduler", settings) as node:
         shard_count = await find_shard_count(node, settings.shard_count)
-        stores = open_stores(node, shard_count)
+        stores = open_stores(node, shard_count, open_sealed(settings))
         histories = node.watch("history")
         ledger = HistoryLedger(histories, node.channel)
-        server = node.server(build_api(stores, ledger, node.clock))
+        letters = HistoryDeadLetters(histories, node.channel)
+        server = node.server(build_api(stores, ledger, letters, node.clock))
         firing = build_firing(node, settings, stores, ledger, shard_count)
 
         async def start() -> None:
@@ -41,7 +44,19 @@ async def open_app(settings: SchedulerSettings, enter: OpenNode = open_node) -> 
         try:
             yield App(start=start, loops=loops, drain=drain)
         finally:
+            await letters.close()
             await ledger.close()
+
+
+def open_sealed(settings: SchedulerSettings) -> Sealed:
+    """What encrypts the secrets of stored jobs. Says so when nothing does."""
+    sealed = Sealed([key.get_secret_value() for key in settings.encryption_keys])
+    if not sealed.is_encrypting:
+        get_logger().warning(
+            "secrets of jobs are stored in clear",
+            fix="give the same encryption_keys to all schedulers: openssl rand -base64 32",
+        )
+    return sealed
 
 
 async def find_shard_count(node: Node, wanted: int) -> int:

@@ -2,6 +2,7 @@
 
 from chronos.scheduler.v1 import (
     calendar_service_pb2_grpc,
+    dead_letter_replay_service_pb2_grpc,
     job_service_pb2_grpc,
     job_version_service_pb2_grpc,
     namespace_service_pb2_grpc,
@@ -17,13 +18,16 @@ from services.scheduler.jobs.dependencies import Dependencies
 from services.scheduler.jobs.jobs import Jobs
 from services.scheduler.jobs.versions import JobVersions
 from services.scheduler.namespaces import Namespaces
+from services.scheduler.ports.dead_letters import DeadLetterFinder
 from services.scheduler.ports.ledger import Ledger
 from services.scheduler.runs.backfills import Backfills
 from services.scheduler.runs.cancellations import Cancellations
+from services.scheduler.runs.dead_letters import DeadLetterReplays
 from services.scheduler.runs.explanations import Explanations
 from services.scheduler.runs.replays import Replays
 from services.scheduler.runs.triggers import Triggers
 from services.scheduler.servicer.calendars import CalendarServicer
+from services.scheduler.servicer.dead_letters import DeadLetterReplayServicer
 from services.scheduler.servicer.jobs import JobServicer
 from services.scheduler.servicer.namespaces import NamespaceServicer
 from services.scheduler.servicer.runs import RunServicer
@@ -37,7 +41,7 @@ from services.scheduler.timing.schedules import StoredSchedules
 PACKAGE = "chronos.scheduler.v1"
 
 
-def build_api(stores: Stores, ledger: Ledger, clock: Clock) -> list[Service]:
+def build_api(stores: Stores, ledger: Ledger, letters: DeadLetterFinder, clock: Clock) -> list[Service]:
     """Every proto service of the scheduler."""
     schedules = StoredSchedules(stores.calendars)
     jobs = Jobs(
@@ -49,10 +53,11 @@ def build_api(stores: Stores, ledger: Ledger, clock: Clock) -> list[Service]:
     )
     triggers = Triggers(jobs, stores.triggers, ledger, clock)
     backfills = Backfills(triggers, schedules, ledger, clock)
+    replays = Replays(jobs, stores.versions, triggers, ledger, clock)
     runs = RunServicer(
         jobs=jobs,
         backfills=backfills,
-        replays=Replays(jobs, stores.versions, triggers, ledger, clock),
+        replays=replays,
         cancellations=Cancellations(jobs, stores.cancels, ledger, clock),
         explanations=Explanations(jobs, stores.versions, schedules, ledger, clock),
     )
@@ -70,6 +75,11 @@ def build_api(stores: Stores, ledger: Ledger, clock: Clock) -> list[Service]:
             f"{PACKAGE}.JobVersionService",
         ),
         (run_service_pb2_grpc.add_RunServiceServicer_to_server, runs, f"{PACKAGE}.RunService"),
+        (
+            dead_letter_replay_service_pb2_grpc.add_DeadLetterReplayServiceServicer_to_server,
+            DeadLetterReplayServicer(DeadLetterReplays(letters, replays)),
+            f"{PACKAGE}.DeadLetterReplayService",
+        ),
         (
             schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server,
             ScheduleServicer(previews, forecasts),

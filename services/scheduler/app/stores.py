@@ -15,6 +15,7 @@ from services.scheduler.adapters.etcd_rounds import EtcdRoundStore
 from services.scheduler.adapters.etcd_shards import EtcdShardStore
 from services.scheduler.adapters.etcd_triggers import EtcdTriggerStore
 from services.scheduler.adapters.etcd_versions import EtcdVersionStore
+from services.scheduler.adapters.sealed import NOTHING_SEALED, Sealed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +55,16 @@ class Stores:
         await self.dependants.ready()
 
 
-def open_stores(node: Node, shard_count: int) -> Stores:
+def open_stores(node: Node, shard_count: int, sealed: Sealed = NOTHING_SEALED) -> Stores:
     """The stores of a replica."""
     etcd, lease = node.etcd, node.lease
     return Stores(
-        jobs=EtcdJobStore(etcd, shard_count),
+        jobs=EtcdJobStore(etcd, shard_count, sealed),
         job_scan=EtcdJobScan(etcd),
-        versions=EtcdVersionStore(etcd),
-        triggers=EtcdTriggerStore(etcd, shard_count),
+        versions=EtcdVersionStore(etcd, sealed),
+        triggers=EtcdTriggerStore(etcd, shard_count, sealed),
         cancels=EtcdCancelStore(etcd, shard_count),
-        shards=EtcdShardStore(etcd),
+        shards=EtcdShardStore(etcd, sealed),
         calendars=EtcdCalendarStore(etcd),
         calendar_book=EtcdCalendarBook(etcd),
         namespaces=EtcdNamespaceStore(etcd),
@@ -71,6 +72,6 @@ def open_stores(node: Node, shard_count: int) -> Stores:
         dependencies=EtcdDependencyStore(etcd),
         dependants=EtcdDependants(etcd),
         follow_ups=EtcdFollowUpStore(etcd, shard_count),
-        rounds=EtcdRoundStore(etcd),
+        rounds=EtcdRoundStore(etcd, sealed),
         quotas=EtcdQuotaStore(etcd, node.member.instance, lambda: lease.id),
     )

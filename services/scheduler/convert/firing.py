@@ -48,6 +48,7 @@ MISSED_POLICIES = {
     Job.EXECUTE_ALL: MissedPolicy.EXECUTE_ALL,
 }
 DEFINITION_BYTES = 16
+DELIVERED = ("target", "signing", "cloud_event")
 MANUAL = "@manual"
 
 
@@ -81,7 +82,18 @@ def firing_job(stored: stored_job_pb2.StoredJob, calendars: Mapping[str, DaySet]
         priority=job.priority or USUAL_PRIORITY,
         missed=missed_rules(job),
         is_at_most_once=job.delivery_guarantee == Job.AT_MOST_ONCE,
+        limit_key=limit_key(job),
     )
+
+
+def limit_key(job: Job) -> str:
+    """What runs that share limits of their target have in common; empty without limits.
+
+    Dispatchers make the same key of the job that they are handed.
+    """
+    if not job.HasField("limits"):
+        return ""
+    return f"{job.namespace}/{job.limits.name}" if job.limits.name else job.uid
 
 
 def calendars_of(job: Job) -> tuple[str, ...]:
@@ -90,7 +102,7 @@ def calendars_of(job: Job) -> tuple[str, ...]:
 
 
 def _handed_on(job: Job) -> Job:
-    return Job(
+    handed_on = Job(
         namespace=job.namespace,
         id=job.id,
         uid=job.uid,
@@ -98,10 +110,13 @@ def _handed_on(job: Job) -> Job:
         version=job.version,
         retry_policy=job.retry_policy,
         timeout=job.timeout,
-        webhook=job.webhook,
         priority=job.priority if job.HasField("priority") else None,
         delivery_guarantee=job.delivery_guarantee,
     )
+    for name in (job.WhichOneof("target"), "signing", "cloud_event", "limits"):
+        if name is not None and job.HasField(name):
+            getattr(handed_on, name).CopyFrom(getattr(job, name))
+    return handed_on
 
 
 def _hash(definition: bytes) -> bytes:
@@ -203,16 +218,25 @@ def promised_run(trigger: stored_job_pb2.StoredTrigger, job: FiringJob, *, shard
 
 
 def with_request(job: FiringJob, trigger: stored_job_pb2.StoredTrigger) -> FiringJob:
-    """The job with the request of a replay instead of its own."""
-    if not job.definition or not (trigger.HasField("webhook") or trigger.skip_retries):
+    """The job with what a replay delivers instead of what it says itself."""
+    if not job.definition or not (is_replay(trigger) or trigger.skip_retries):
         return job
     definition = Job.FromString(job.definition)
-    if trigger.HasField("webhook"):
+    if trigger.HasField("recorded"):
+        for name in DELIVERED:
+            definition.ClearField(name)  # type: ignore[arg-type]
+        definition.MergeFrom(trigger.recorded)
+    elif trigger.HasField("webhook"):
         definition.webhook.CopyFrom(trigger.webhook)
     if trigger.skip_retries:
         definition.retry_policy.max_attempts = 1
     replaced = definition.SerializeToString(deterministic=True)
     return replace(job, definition=replaced, definition_id=_hash(replaced))
+
+
+def is_replay(trigger: stored_job_pb2.StoredTrigger) -> bool:
+    """Whether a run delivers something else than its job says."""
+    return trigger.HasField("recorded") or trigger.HasField("webhook")
 
 
 def cause_of(trigger: stored_job_pb2.StoredTrigger) -> Cause:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from services.scheduler.domain.redaction import MASK
+from libs.redaction import MASK
 
+PLACE = re.compile(r"\[\d+\]")
 PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _ABSENT: Any = object()
 
@@ -36,7 +37,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], *, secrets: Set[
 
     Paths look like `webhook.url`, `active_windows[0].start` and, for keys that are no plain names,
     `tags["app.kubernetes.io/name"]`. Elements of sequences are compared place by place. Values at the paths in
-    `secrets` are compared and not shown.
+    `secrets`, which count without such places, are compared and not shown.
     """
     return list(_walk("", old, new, secrets))
 
@@ -73,7 +74,7 @@ def _leaves(path: str, old: Any, new: Any, secrets: Set[str]) -> Iterator[Differ
         kind = DifferenceKind.REMOVED
     else:
         kind = DifferenceKind.MODIFIED
-    is_secret = path in secrets
+    is_secret = PLACE.sub("", path) in secrets
     yield Difference(path=path, kind=kind, old=_shown(old, is_secret), new=_shown(new, is_secret))
 
 

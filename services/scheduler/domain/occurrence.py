@@ -54,6 +54,7 @@ class FiringJob:
     `schedule` is None for a job without times of its own. Occurrences count only after `effective_at`; the job was
     disabled from `disabled_at` until then, if that is set. `definition` is the job as the dispatcher wants it, a
     serialized message that nothing here looks into, `definition_id` its hash; both are empty for a job that is gone.
+    Runs with the same `limit_key` go to one dispatcher, so that it can keep to limits; empty means to any.
     """
 
     namespace: str
@@ -73,6 +74,7 @@ class FiringJob:
     priority: int = USUAL_PRIORITY
     missed: MissedRules = field(default_factory=MissedRules)
     is_at_most_once: bool = False
+    limit_key: str = ""
 
     @property
     def key(self) -> tuple[str, str]:

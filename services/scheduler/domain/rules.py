@@ -12,7 +12,7 @@ HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 RESERVED_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "idempotency-key", "traceparent", "tracestate"}
 )
-RESERVED_PREFIX = "x-chronos-"
+RESERVED_PREFIXES = ("x-chronos-", "x-qhronos-", "webhook-")
 
 
 def url_violations(field: str, url: str) -> Iterator[Violation]:
@@ -39,7 +39,7 @@ def header_violations(field: str, headers: Mapping[str, str]) -> Iterator[Violat
         path = f"{field}[{name!r}]"
         if HEADER_NAME.fullmatch(name) is None:
             yield Violation(field=path, description="is no header name; use letters, digits and hyphens")
-        elif name.lower() in RESERVED_HEADERS or name.lower().startswith(RESERVED_PREFIX):
+        elif name.lower() in RESERVED_HEADERS or name.lower().startswith(RESERVED_PREFIXES):
             yield Violation(field=path, description="is set by Chronos itself; leave it out")
         elif not value.isprintable() or not value.isascii():
             yield Violation(field=path, description="has a value with control or non-ASCII characters; encode it")

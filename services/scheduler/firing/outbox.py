@@ -7,10 +7,11 @@ from typing import Protocol
 
 from chronos.dispatcher.v1 import delivery_service_pb2 as delivery
 
-from libs.fair_queue import FairQueue
+from libs.etcd.rendezvous import owner_of
 from libs.log import get_logger
 from services.scheduler import metrics
 from services.scheduler.domain.occurrence import Run
+from services.scheduler.firing.outgoing import Outgoing
 from services.scheduler.firing.owned import OwnedShards
 from services.scheduler.ports.ledger import DispatcherLink, Reason, Status
 
@@ -76,14 +77,14 @@ class Outbox:
     A run goes to the less busy of two random dispatchers that have credit. When its link breaks, the dispatcher is
     asked again as soon as it can be reached. When it is gone, does not hold the run, or gives it back, the run is
     handed out again under the same execution id with the next delivery number; an at-most-once run only if it was
-    never begun. Namespaces take turns, and within one the runs of higher priority go first.
+    never begun. Runs that share limits of their target go to one dispatcher, on which all schedulers agree.
     """
 
     def __init__(self, owned: OwnedShards, listener: Listener, *, limit: int) -> None:
         self._owned = owned
         self._listener = listener
         self._limit = limit
-        self._queue: FairQueue[Run] = FairQueue()
+        self._queue = Outgoing()
         self._begun: set[str] = set()
         self._stops: dict[str, Stop] = {}
         self._lanes: dict[str, Lane] = {}
@@ -141,7 +142,7 @@ class Outbox:
     def submit(self, runs: Iterable[Run]) -> None:
         """Takes runs to be delivered, in order."""
         for run in runs:
-            self._queue.push(run.job.namespace, run.job.priority, run)
+            self._queue.push(run)
         self._pump()
 
     def adopt(self, runs: Sequence[Run]) -> None:
@@ -323,7 +324,7 @@ class Outbox:
         again = [replace(run, delivery=run.delivery + 1) for run in runs if self._may_go_again(run)]
         metrics.REDELIVERED.inc(len(again))
         for run in reversed(again):
-            self._queue.push_front(run.job.namespace, run.job.priority, run)
+            self._queue.push_front(run)
         self._pump()
 
     def _may_go_again(self, run: Run) -> bool:
@@ -342,21 +343,32 @@ class Outbox:
         return False
 
     def _pump(self) -> None:
-        while self._queue:
-            lane = self._choose()
-            if lane is None:
-                return
-            batch: list[Run] = []
-            while self._queue and len(batch) < min(lane.credit, BATCH):
-                run = self._queue.pop()
-                shard = self._owned.find_trusted(run.shard)
-                if shard is not None and shard.epoch == run.epoch:
-                    lane.held[run.execution_id] = run
-                    batch.append(run)
-            if batch:
-                lane.credit -= len(batch)
-                self._sent += len(batch)
-                lane.link.send(batch)
+        for key in self._queue.limit_keys:
+            keeper = self._keeper_of(key)
+            while keeper is not None and keeper.credit and self._send(keeper, key):
+                pass
+        while self._queue.has_free and (lane := self._choose()) is not None:
+            self._send(lane)
+
+    def _send(self, lane: Lane, limit_key: str = "") -> bool:
+        """Sends what a lane has credit for; False when nothing waits."""
+        batch: list[Run] = []
+        run = None
+        while len(batch) < min(lane.credit, BATCH) and (run := self._queue.pop(limit_key)) is not None:
+            shard = self._owned.find_trusted(run.shard)
+            if shard is not None and shard.epoch == run.epoch:
+                lane.held[run.execution_id] = run
+                batch.append(run)
+        if batch:
+            lane.credit -= len(batch)
+            self._sent += len(batch)
+            lane.link.send(batch)
+        return run is not None
+
+    def _keeper_of(self, limit_key: str) -> Lane | None:
+        """The lane of the dispatcher that keeps these limits."""
+        keeper = owner_of(limit_key, [name for name, lane in self._lanes.items() if not lane.is_draining])
+        return self._lanes[keeper] if keeper is not None else None
 
     def _choose(self) -> Lane | None:
         """The less busy of two random lanes with credit (Mitzenmacher, The Power of Two Choices, 2001)."""

@@ -15,7 +15,7 @@ from libs.clock import Clock
 from libs.faults import Unavailable
 from libs.log import get_logger
 from services.scheduler import metrics
-from services.scheduler.convert.firing import adopted_run, moment, with_request
+from services.scheduler.convert.firing import adopted_run, is_replay, moment, with_request
 from services.scheduler.domain.identity import EPOCH, microseconds, moment_of
 from services.scheduler.domain.occurrence import FiringJob, Run
 from services.scheduler.firing.admission import Admission
@@ -252,7 +252,7 @@ class ShardRunner:
         triggers: Sequence[stored_job_pb2.StoredTrigger],
     ) -> None:
         """Runs that were handed out go on where they are, those that waited wait again."""
-        requests = {trigger.execution_id: trigger for trigger in triggers if trigger.HasField("webhook")}
+        requests = {trigger.execution_id: trigger for trigger in triggers if is_replay(trigger)}
         running: list[Run] = []
         waiting: list[Run] = []
         for execution, job in unfinished:

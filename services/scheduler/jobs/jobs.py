@@ -18,6 +18,7 @@ from services.scheduler.convert.firing import calendars_of
 from services.scheduler.domain.filter import FilterError, JobFilter, parse_filter
 from services.scheduler.domain.schedule.calendar import DaySet
 from services.scheduler.jobs import masks, resource
+from services.scheduler.jobs.secrets import keep_secrets
 from services.scheduler.ports.jobs import JobStore, Versioned
 
 MOST_TRIES = 8
@@ -74,7 +75,7 @@ class Jobs:
         now = self._clock.now()
         filled = resource.with_defaults(job)
         filled.namespace = namespace or filled.namespace
-        resource.keep_secrets(filled, job_pb2.Job())
+        keep_secrets(filled, job_pb2.Job())
         await self._check(filled, now=now, is_new_time=True)
         filled.uid = str(uuid.uuid4())
         filled.created_at.FromDatetime(now)
@@ -226,7 +227,7 @@ def _next_version(current: stored_job_pb2.StoredJob, change: _Change, *, now: da
     job = resource.with_defaults(change.build(old))
     job.namespace, job.id, job.uid = old.namespace, old.id, old.uid
     job.created_at.CopyFrom(old.created_at)
-    resource.keep_secrets(job, old)
+    keep_secrets(job, old)
     _stamp(job, now=now, author=change.author, version=old.version + 1)
     stored = stored_job_pb2.StoredJob(
         job=job,

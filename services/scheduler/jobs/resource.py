@@ -5,18 +5,19 @@ from datetime import UTC, datetime, timedelta
 
 from chronos.scheduler.v1 import job_pb2, run_rules_pb2, stored_job_pb2, target_pb2, timing_pb2
 
-from libs.faults import InvalidArgument, Violation
+from libs.faults import Violation
 from libs.names import DEFAULT_NAMESPACE, is_id, slug
 from libs.rpc.validation import violations_of
 from services.scheduler.convert.firing import MANUAL, instant, job_schedule, missed_rules
 from services.scheduler.convert.schedule import spec_of
 from services.scheduler.domain import rules
 from services.scheduler.domain.occurrence import MOST_QUEUED_RUNS, USUAL_PRIORITY
-from services.scheduler.domain.redaction import unmasked
 from services.scheduler.domain.schedule.calendar import DaySet
 from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.domain.schedule.job_schedule import build_schedule, problems_of
 from services.scheduler.jobs.secrets import masked_job
+from services.scheduler.jobs.targets.references import checkable, reference_violations
+from services.scheduler.jobs.targets.registry import fill_target, target_violations
 from services.scheduler.ports.jobs import Versioned
 
 MAX_ATTEMPTS = 3
@@ -25,6 +26,7 @@ MAX_INTERVAL = timedelta(minutes=1)
 MULTIPLIER = 2.0
 TIMEOUT = timedelta(seconds=30)
 DEPENDENCY_TIMEOUT = timedelta(hours=24)
+LIMIT_PERIOD = timedelta(seconds=1)
 Job = job_pb2.Job
 TIME_FIELDS = (
     "schedule", "timezone", "dst_policy",
@@ -48,11 +50,9 @@ def with_defaults(job: job_pb2.Job) -> job_pb2.Job:
         filled.timeout.FromTimedelta(TIMEOUT)
     _fill_retries(filled.retry_policy)
     _fill_rules(filled)
-    if filled.HasField("webhook"):
-        filled.webhook.method = filled.webhook.method or "POST"
-        auth = filled.webhook.auth
-        if auth.WhichOneof("kind") == "api_key":
-            auth.api_key.header = auth.api_key.header or "X-API-Key"
+    fill_target(filled)
+    if filled.HasField("limits") and filled.limits.HasField("max_per_period") and not filled.limits.HasField("period"):
+        filled.limits.period.FromTimedelta(LIMIT_PERIOD)
     return filled
 
 
@@ -105,7 +105,8 @@ def violations(job: Job, calendars: Mapping[str, DaySet], *, now: datetime) -> l
 
     Shape first: a job that an update put together has not been looked at by the RPC edge.
     """
-    return violations_of(job) or list(_violations(job, calendars, now))
+    checked = checkable(job)
+    return violations_of(checked) or [*_violations(checked, calendars, now), *reference_violations(job)]
 
 
 def _violations(job: Job, calendars: Mapping[str, DaySet], now: datetime) -> Iterator[Violation]:
@@ -116,8 +117,7 @@ def _violations(job: Job, calendars: Mapping[str, DaySet], now: datetime) -> Ite
     yield from rules.retry_violations(
         "retry_policy", policy.initial_interval.ToTimedelta(), policy.max_interval.ToTimedelta()
     )
-    if job.HasField("webhook"):
-        yield from _webhook_violations(job.webhook)
+    yield from target_violations(job)
 
 
 def _time_violations(job: Job, calendars: Mapping[str, DaySet], now: datetime) -> Iterator[Violation]:
@@ -162,36 +162,6 @@ def times_differ(old: Job, new: Job) -> bool:
 def is_given(job: Job, name: str) -> bool:
     """Whether a field says anything."""
     return any(field.name == name for field, _ in job.ListFields())
-
-
-def _webhook_violations(webhook: target_pb2.WebhookTarget) -> Iterator[Violation]:
-    yield from rules.url_violations("webhook.url", webhook.url)
-    yield from rules.header_violations("webhook.headers", dict(webhook.headers))
-    yield from rules.template_violations("webhook.body", [webhook.body])
-    if webhook.body and webhook.method in ("GET", "HEAD"):
-        yield Violation(field="webhook.body", description=f"cannot go with {webhook.method}; use POST, or leave it out")
-    if webhook.auth.WhichOneof("kind") == "api_key":
-        header = {webhook.auth.api_key.header: ""}
-        for violation in rules.header_violations("webhook.auth.api_key.header", header):
-            yield Violation(field="webhook.auth.api_key.header", description=violation.description)
-
-
-def keep_secrets(job: job_pb2.Job, stored: job_pb2.Job) -> None:
-    """Puts the stored secrets where `job` gives back their masks. A mask with nothing behind it is refused."""
-    new, old = job.webhook.auth, stored.webhook.auth
-    match new.WhichOneof("kind"):
-        case "basic":
-            new.basic.password = unmasked(new.basic.password, old.basic.password)
-        case "bearer":
-            new.bearer.token = unmasked(new.bearer.token, old.bearer.token)
-        case "api_key":
-            new.api_key.key = unmasked(new.api_key.key, old.api_key.key)
-        case _:
-            return
-    if (new.WhichOneof("kind") == "bearer" and not new.bearer.token) or (
-        new.WhichOneof("kind") == "api_key" and not new.api_key.key
-    ):
-        raise InvalidArgument.of("webhook.auth", "gives back a mask, but no such secret is stored; give the secret")
 
 
 def public(versioned: Versioned, calendars: Mapping[str, DaySet], *, now: datetime) -> job_pb2.Job:

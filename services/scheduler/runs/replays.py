@@ -1,7 +1,7 @@
-"""Executions that are repeated with the request that was recorded for them."""
+"""Executions that are repeated with what was recorded for them, whatever their targets."""
 
 from chronos.history.v1 import execution_pb2, ledger_service_pb2
-from chronos.scheduler.v1 import job_pb2, run_service_pb2, target_pb2
+from chronos.scheduler.v1 import job_pb2, run_service_pb2
 
 from libs.clock import Clock
 from libs.faults import NotFound, WrongState
@@ -9,7 +9,9 @@ from libs.names import DEFAULT_NAMESPACE
 from services.scheduler.domain.identity import manual_execution_id, microseconds
 from services.scheduler.ports.jobs import JobFinder, VersionStore
 from services.scheduler.ports.ledger import Ledger
-from services.scheduler.runs.recorded_requests import change, filled_in, unmask
+from services.scheduler.runs.recorded_requests import filled_in
+from services.scheduler.runs.recorded_secrets import restore_secrets
+from services.scheduler.runs.request_changes import change
 from services.scheduler.runs.triggers import Triggers, new_trigger
 
 
@@ -42,12 +44,12 @@ class Replays:
         """
         original, definition = await self._find(namespace or DEFAULT_NAMESPACE, job_id, execution_id)
         job = await self._present_job(original)
-        webhook = await self._request(original, definition, changes, job)
+        recorded = await self._recorded(original, definition, changes, job)
         now = self._clock.now()
         trigger = new_trigger(
             job, manual_execution_id(microseconds(now)), time=now, cause=execution_pb2.Execution.REPLAY, actor=actor
         )
-        trigger.webhook.CopyFrom(webhook)
+        trigger.recorded.CopyFrom(recorded)
         trigger.replay_of = original.id
         trigger.skip_retries = skip_retries
         trigger.concurrency = job_pb2.Job.ALLOW
@@ -78,28 +80,36 @@ class Replays:
             )
         return job
 
-    async def _request(
+    async def _recorded(
         self,
         original: execution_pb2.Execution,
         definition: ledger_service_pb2.Definition,
         changes: run_service_pb2.RequestChanges,
         present: job_pb2.Job,
-    ) -> target_pb2.WebhookTarget:
-        recorded = job_pb2.Job.FromString(definition.job)
-        if not recorded.HasField("webhook"):
+    ) -> job_pb2.Job:
+        then = job_pb2.Job.FromString(definition.job)
+        if then.WhichOneof("target") is None:
             raise WrongState(
                 "no request was recorded for this execution, since it was not sent; run the job with trigger instead"
             )
-        webhook = filled_in(recorded, original)
-        change(webhook, changes)
+        recorded = filled_in(then, original)
+        change(recorded, changes)
         kept = await self._versions.get(original.namespace, original.job_id, original.job_version)
         sources = [present]
         if kept is not None and kept.job.uid == original.job_uid:
             sources.insert(0, kept.job)
-        if missing := unmask(webhook, sources):
-            raise WrongState(
-                f"the request was recorded without secrets, and version {original.job_version} of the job, which had "
-                f"{missing}, is not kept any more; give the job credentials of that kind again, or give the header in "
-                'changes.headers, for example {"Authorization": "Bearer …"}'
-            )
-        return webhook
+        if missing := restore_secrets(recorded, sources):
+            raise WrongState(_without(missing, original, is_webhook=recorded.HasField("webhook")))
+        return recorded
+
+
+def _without(missing: str, original: execution_pb2.Execution, *, is_webhook: bool) -> str:
+    way_out = "give the job credentials of that kind for the same place again"
+    if is_webhook:
+        way_out += ', or give the header in changes.headers, for example {"Authorization": "Bearer …"}'
+    else:
+        way_out += ", or run it as it is now with trigger"
+    return (
+        f"the request was recorded without secrets, and version {original.job_version} of the job, which had "
+        f"{missing}, is not kept any more or delivers elsewhere; {way_out}"
+    )

@@ -15,8 +15,11 @@ from chronos.history.v1 import execution_pb2
 from libs.clock import SystemClock
 from libs.rpc.channel import open_channel
 from libs.rpc.server import RpcServer
-from services.dispatcher.adapters.http import HttpSender, SharedClient, client_builder
+from services.dispatcher.adapters.http import HttpSender, SharedClients
+from services.dispatcher.adapters.http_clients import client_builder
+from services.dispatcher.adapters.senders import Senders
 from services.dispatcher.dispatch import Dispatch
+from services.dispatcher.domain.targets.webhook import HttpRequest
 from services.dispatcher.ports import Ledger, Sender
 from services.dispatcher.servicer.deliveries import DeliveryServicer
 from services.dispatcher.settings import DispatcherSettings
@@ -123,13 +126,13 @@ async def open_dispatcher(
     settings = settings or quick_settings()
     history, clock = FakeHistory(), SystemClock()
     http = HttpSender(
-        SharedClient(client_builder(max_idle_per_host=32)),
+        SharedClients(lambda: client_builder(max_idle_per_host=32)),
         max_response_bytes=settings.max_response_bytes,
         longest_response_bytes=settings.longest_response_bytes,
     )
     dispatch = Dispatch(
         settings,
-        sender=sender or http,
+        sender=sender or Senders({HttpRequest: http.send}),
         ledger=ledger or history,
         clock=clock,
         dice=random.Random(1),

@@ -11,7 +11,7 @@ from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import job_pb2
 
 from libs.rpc.channel import open_channel
-from services.dispatcher.domain.outcome import Answer
+from services.dispatcher.domain.results import Answer
 from tests.component.dispatcher.harness import Event, Harness, SchedulerStream, open_dispatcher
 from tests.deliveries import SCHEDULED, TRACE_ID, make_delivery, make_job, quick_settings
 from tests.fakes.sender import FakeSender

@@ -13,8 +13,8 @@ from libs.etcd import keys
 from libs.rpc.auth import Authenticator
 from libs.rpc.credentials import new_key
 from libs.rpc.server import RpcServer
-from services.gateway.app import SERVICE
-from services.gateway.servicer import ClusterServicer
+from services.gateway.app import CLUSTERS
+from services.gateway.servicer.cluster import ClusterServicer
 from tests.component.gateway.clusters import START, add_finding, add_owner, add_well_cluster, clusters_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.etcd import FakeEtcd
@@ -32,7 +32,7 @@ class Gateway:
         servicer = ClusterServicer(clusters_of(self.etcd, self.clock))
         self.server = RpcServer(
             "127.0.0.1:0",
-            [(add_ClusterServiceServicer_to_server, servicer, SERVICE)],
+            [(add_ClusterServiceServicer_to_server, servicer, CLUSTERS)],
             authenticator=Authenticator(FakeKeyDirectory(allowed, other), self.clock),
             clock=self.clock,
         )

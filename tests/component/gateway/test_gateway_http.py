@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.websockets import WebSocket
 
 from libs.contract import read_contract
 from libs.etcd import keys
@@ -34,6 +35,10 @@ class FakeMetrics:
         return self.pages[address]
 
 
+async def no_socket(websocket: WebSocket) -> None:
+    await websocket.close()
+
+
 class Gateway:
     """The application with fakes behind it."""
 
@@ -57,6 +62,7 @@ class Gateway:
             metrics=page,
             openapi=b'{"openapi": "3.1.0"}',
             is_live=lambda: self.is_live,
+            serve_socket=no_socket,
             health_freshness=timedelta(seconds=1),
         )
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(http.app()), base_url="http://gateway")

@@ -1,7 +1,7 @@
 """History behind a real gRPC server on a free port of the loopback, without etcd."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -57,11 +57,16 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    ledger: Ledger, archive: Archive, *, settings: HistorySettings | None = None, clock: Clock | None = None
+    ledger: Ledger,
+    archive: Archive,
+    *,
+    settings: HistorySettings | None = None,
+    clock: Clock | None = None,
+    permissions: Sequence[str] = ("execution:read",),
 ) -> AsyncIterator[Served]:
     """Serves, and runs the feed and the write health."""
     clock = clock or SystemClock()
-    text, key = new_key("test", ["execution:read"], ["default", "ops"], SystemClock())
+    text, key = new_key("test", permissions, ["default", "ops"], SystemClock())
     history = wire(settings or HistorySettings(), ledger, archive, clock)
     server = RpcServer(
         "127.0.0.1:0",

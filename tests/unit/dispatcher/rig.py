@@ -11,7 +11,7 @@ from chronos.history.v1 import execution_pb2, ledger_service_pb2
 
 from services.dispatcher.dispatch import Dispatch
 from services.dispatcher.domain.event import Event, EventKind
-from services.dispatcher.domain.outcome import Answer, Failure
+from services.dispatcher.domain.results import Answer, Failure
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.streams import Outbox
 from tests.fakes.clock import FakeClock

@@ -9,7 +9,7 @@ from chronos.scheduler.v1 import job_pb2
 
 from services.dispatcher.domain.event import EventKind
 from services.dispatcher.domain.execution import Status
-from services.dispatcher.domain.outcome import Answer, Failure, FailureKind
+from services.dispatcher.domain.results import Answer, Failure, FailureKind
 from tests.deliveries import make_delivery, make_job
 from tests.unit.dispatcher.rig import INSTANCE, SECOND, Execution, Rig, open_rig
 

@@ -13,7 +13,8 @@ from services.dispatcher.convert import read_delivery
 from services.dispatcher.convert_plans import read_plan
 from services.dispatcher.domain.breaker import Rules
 from services.dispatcher.domain.execution import begin_attempt, resume
-from services.dispatcher.domain.outcome import Answer, Failure, FailureKind, judge
+from services.dispatcher.domain.results import Answer, Failure, FailureKind
+from services.dispatcher.domain.targets.http_answers import judge
 from services.dispatcher.held import Held
 from services.dispatcher.streams import Outbox
 from tests.deliveries import SCHEDULED, TRACE_ID, TRACEPARENT, make_delivery, make_job

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.dispatcher.domain.breaker import Breaker, Pass, Rules, Sign, State, admit, learn
-from services.dispatcher.domain.outcome import Answer, Failure, FailureKind, judge, sign_of
+from services.dispatcher.domain.results import Answer, Failure, FailureKind
+from services.dispatcher.domain.targets.http_answers import judge
 
 RULES = Rules(failures=3, open_seconds=30, successes=2)
 
@@ -93,12 +94,12 @@ def test_what_began_before_it_opened_changes_nothing_any_more(sign: Sign) -> Non
     ],
 )
 def test_an_attempt_says_something_about_its_host(result: Answer | Failure, expected: Sign) -> None:
-    assert sign_of(result, judge(result, frozenset())) is expected
+    assert judge(result, frozenset()).sign is expected
 
 
 def test_a_code_that_a_job_calls_success_is_one() -> None:
     answer = Answer(status_code=503)
-    assert sign_of(answer, judge(answer, frozenset({503}))) is Sign.SUCCESS
+    assert judge(answer, frozenset({503})).sign is Sign.SUCCESS
 
 
 @given(st.lists(st.tuples(st.sampled_from([*Sign, "admit"]), st.floats(0, 40)), max_size=80))

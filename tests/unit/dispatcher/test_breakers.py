@@ -14,7 +14,7 @@ from services.dispatcher.adapters.etcd_breakers import BreakerNotices, EtcdBreak
 from services.dispatcher.breakers import Breakers
 from services.dispatcher.convert_breakers import write_breaker
 from services.dispatcher.domain.breaker import Pass, Rules, Sign, State
-from services.dispatcher.domain.outcome import Failure, FailureKind
+from services.dispatcher.domain.results import Failure, FailureKind
 from services.dispatcher.servicer.breakers import BreakerServicer
 from tests.fakes.clock import FakeClock
 from tests.fakes.etcd import FakeEtcd

@@ -6,7 +6,7 @@ from datetime import timedelta
 from chronos.dispatcher.v1 import delivery_service_pb2 as delivery_pb2
 
 from services.dispatcher.domain.breaker import State
-from services.dispatcher.domain.outcome import Answer
+from services.dispatcher.domain.results import Answer
 from tests.deliveries import make_delivery, make_job
 from tests.unit.dispatcher.rig import SECOND, Execution, Rig, open_rig
 

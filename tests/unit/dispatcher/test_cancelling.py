@@ -4,7 +4,7 @@ import asyncio
 
 from services.dispatcher.domain.event import EventKind
 from services.dispatcher.domain.execution import Status
-from services.dispatcher.domain.outcome import Answer
+from services.dispatcher.domain.results import Answer
 from tests.deliveries import make_delivery, make_job
 from tests.unit.dispatcher.rig import SECOND, Execution, Rig, open_rig
 

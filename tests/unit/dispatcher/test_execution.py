@@ -1,7 +1,8 @@
 from datetime import UTC, datetime, timedelta
 
 from services.dispatcher.domain.execution import Attempt, Progress, Status, begin_attempt, end_attempt, resume
-from services.dispatcher.domain.outcome import Answer, Failure, FailureKind, judge
+from services.dispatcher.domain.results import Answer, Failure, FailureKind
+from services.dispatcher.domain.targets.http_answers import judge
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

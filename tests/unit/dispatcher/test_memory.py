@@ -10,6 +10,7 @@ from services.dispatcher.convert import read_delivery
 from services.dispatcher.convert_plans import read_plan
 from services.dispatcher.domain.execution import Progress, Status
 from services.dispatcher.domain.plan import Plan
+from services.dispatcher.domain.targets.webhook import WebhookPlan
 from services.dispatcher.held import Held, Stage
 from services.dispatcher.plans import Plans
 from services.dispatcher.recent import RecentlyFinished
@@ -33,8 +34,8 @@ def test_a_plan_is_compiled_once_per_version() -> None:
     job.version += 1
     job.webhook.url = "http://example.com/b"
     second = plans.find(make_delivery(job))
-    assert second.request is not None
-    assert second.request.url == "http://example.com/b"
+    assert isinstance(second.target, WebhookPlan)
+    assert second.target.url == "http://example.com/b"
 
 
 def test_the_plans_used_least_recently_go_first() -> None:
@@ -63,8 +64,8 @@ def test_a_webhooks_timeout_comes_before_the_jobs() -> None:
     for field, seconds in ((None, 0), (job.timeout, 9), (job.webhook.timeout, 4)):
         if field is not None:
             field.FromSeconds(seconds)
-        request = compile_plan(job).request
-        assert request is not None
+        request = compile_plan(job).target
+        assert isinstance(request, WebhookPlan)
         timeouts.append(request.timeout)
     assert timeouts == [30 * SECOND, 9 * SECOND, 4 * SECOND]
 

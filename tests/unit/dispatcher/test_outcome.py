@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dispatcher.domain.outcome import Answer, Failure, FailureKind, judge
+from services.dispatcher.domain.results import Answer, Failure, FailureKind
+from services.dispatcher.domain.targets.http_answers import judge
 
 
 @pytest.mark.parametrize(

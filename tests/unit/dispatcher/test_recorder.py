@@ -9,7 +9,8 @@ from services.dispatcher.convert import read_delivery
 from services.dispatcher.convert_plans import read_plan
 from services.dispatcher.convert_records import write_record
 from services.dispatcher.domain.execution import begin_attempt, end_attempt, resume
-from services.dispatcher.domain.outcome import Answer, judge
+from services.dispatcher.domain.results import Answer
+from services.dispatcher.domain.targets.http_answers import judge
 from services.dispatcher.held import Held, Stage
 from services.dispatcher.recorder import Recorder, RecorderLimits
 from services.dispatcher.streams import Outbox

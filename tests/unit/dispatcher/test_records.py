@@ -8,7 +8,8 @@ from chronos.history.v1 import ledger_service_pb2
 from chronos.scheduler.v1 import job_pb2, target_pb2
 
 from services.dispatcher.convert_plans import read_plan
-from services.dispatcher.domain.outcome import Answer
+from services.dispatcher.domain.results import Answer
+from services.dispatcher.domain.targets.webhook import WebhookPlan
 from tests.deliveries import make_delivery, make_job
 from tests.unit.dispatcher.rig import Execution, open_rig
 
@@ -119,8 +120,8 @@ def test_the_secret_of_a_job_is_sent_all_the_same() -> None:
     message = make_delivery(secret_job(bearer=target_pb2.BearerAuth(token="hush")))
     message.definition_id = ID
     plan = read_plan(message, user_agent="x", dispatcher="d")
-    assert plan.request is not None
-    assert plan.request.headers["Authorization"] == "Bearer hush"
+    assert isinstance(plan.target, WebhookPlan)
+    assert plan.target.headers["Authorization"] == "Bearer hush"
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, 5), (0, 5), (1, 1), (9, 9)])

@@ -3,16 +3,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.dispatcher.domain.request import (
+from services.dispatcher.domain.contract import Contract
+from services.dispatcher.domain.facts import Facts, rfc3339
+from services.dispatcher.domain.targets.webhook import (
     BasicCredentials,
     BearerCredentials,
     Credentials,
-    Facts,
+    HttpRequest,
     KeyCredentials,
-    Request,
     Webhook,
-    compile_request,
-    rfc3339,
+    WebhookPlan,
+    compile_webhook,
 )
 
 FACTS = Facts(
@@ -23,13 +24,18 @@ FACTS = Facts(
     scheduled_time=datetime(2026, 1, 1, 12, 0, tzinfo=UTC),
     attempt=2,
     traceparent="00-a-b-01",
+    sent_at=datetime(2026, 1, 1, 12, 0, 1, tzinfo=UTC),
 )
 TIMEOUT = timedelta(seconds=30)
 
 
-def request_of(facts: Facts = FACTS, **webhook: object) -> Request:
+def plan_of(webhook: Webhook) -> WebhookPlan:
+    return compile_webhook(webhook, timeout=TIMEOUT, user_agent="Chronos/1", contract=Contract())
+
+
+def request_of(facts: Facts = FACTS, **webhook: object) -> HttpRequest:
     fields = {"url": "https://example.com/"} | webhook
-    return compile_request(Webhook(**fields), timeout=TIMEOUT, user_agent="Chronos/1").request(facts)  # type: ignore[arg-type]
+    return plan_of(Webhook(**fields)).request(facts)  # type: ignore[arg-type]
 
 
 def test_a_request_tells_what_it_is() -> None:
@@ -91,7 +97,7 @@ def test_credentials_become_a_header(credentials: Credentials, name: str, value:
 def test_secrets_are_not_shown() -> None:
     credentials = BearerCredentials(token="s3cret")
     webhook = Webhook(url="https://example.com/", credentials=credentials, headers={"X-Key": "s3cret"})
-    plan = compile_request(webhook, timeout=TIMEOUT, user_agent="x")
+    plan = plan_of(webhook)
     assert "s3cret" not in f"{credentials} {webhook} {plan} {plan.request(FACTS)}"
 
 

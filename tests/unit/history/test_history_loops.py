@@ -6,9 +6,11 @@ from datetime import timedelta
 import pytest
 
 from libs.faults import Unavailable
+from services.history.domain.dead_letters import Choice
 from services.history.domain.moments import to_us
 from services.history.domain.records import Batch, Definition, Status
-from services.history.retention import ROWS_A_STEP, Retention
+from services.history.ports import DeadLetterQuery
+from services.history.retention import ROWS_A_STEP, Ages, Retention
 from services.history.write_health import WriteHealth
 from tests.fakes.clock import FakeClock
 from tests.fakes.history_records import execution_id, record
@@ -27,7 +29,9 @@ async def test_what_is_older_than_the_retention_goes_unless_unfinished(age: time
         record(n, Status.RUNNING if n == 4 else Status.SUCCESS, scheduled_us=now_us - due // timedelta(microseconds=1))
         for n, due in dues.items()
     ]))  # fmt: skip
-    retention = Retention(ledger, WriteHealth(clock), clock, age=age, interval=timedelta(minutes=1))
+    retention = Retention(
+        ledger, ledger, WriteHealth(clock), clock, ages=Ages(executions=age), interval=timedelta(minutes=1)
+    )
     async with asyncio.TaskGroup() as group:
         loop = group.create_task(retention.run())
         await clock.advance(timedelta(minutes=1, seconds=1))
@@ -38,7 +42,9 @@ async def test_what_is_older_than_the_retention_goes_unless_unfinished(age: time
 async def test_much_goes_in_small_steps_with_pauses() -> None:
     ledger, clock = FakeLedger(), FakeClock()
     await ledger.take(Batch([record(n) for n in range(1, 2 * ROWS_A_STEP + 2)]))
-    retention = Retention(ledger, WriteHealth(clock), clock, age=DAY, interval=timedelta(minutes=1))
+    retention = Retention(
+        ledger, ledger, WriteHealth(clock), clock, ages=Ages(executions=DAY), interval=timedelta(minutes=1)
+    )
     async with asyncio.TaskGroup() as group:
         loop = group.create_task(retention.run())
         await clock.advance(timedelta(minutes=1))
@@ -54,7 +60,9 @@ async def test_definitions_that_nothing_refers_to_go_with_what_is_old() -> None:
     kept, gone = (Definition(bytes([n]), b"", b"") for n in (1, 2))
     recent = record(1, definition_id=kept.id, scheduled_us=to_us(clock.now()))
     await ledger.take(Batch([recent, record(2, definition_id=gone.id)], definitions=[kept, gone]))
-    retention = Retention(ledger, WriteHealth(clock), clock, age=DAY, interval=timedelta(minutes=1))
+    retention = Retention(
+        ledger, ledger, WriteHealth(clock), clock, ages=Ages(executions=DAY), interval=timedelta(minutes=1)
+    )
     async with asyncio.TaskGroup() as group:
         loop = group.create_task(retention.run())
         await clock.advance(timedelta(minutes=2))
@@ -62,12 +70,33 @@ async def test_definitions_that_nothing_refers_to_go_with_what_is_old() -> None:
     assert list(await ledger.definitions([kept.id, gone.id])) == [kept.id]
 
 
+@pytest.mark.parametrize(("ages", "left"), [
+    (Ages(dead_letters=3 * DAY), [1, 2]),
+    (Ages(dead_letters=DAY), [2]),
+    (Ages(), [1, 2, 3]),
+    (Ages(most_dead_letters=1), [2]),
+])  # fmt: skip
+async def test_dead_letters_that_are_too_old_or_too_many_go(ages: Ages, left: list[int]) -> None:
+    ledger, clock = FakeLedger(), FakeClock()
+    deaths = {1: 2 * DAY, 2: timedelta(hours=1), 3: 9 * DAY}
+    await ledger.take(Batch([
+        record(n, Status.FAILED, completed_us=to_us(clock.now() - age)) for n, age in deaths.items()
+    ]))  # fmt: skip
+    retention = Retention(ledger, ledger, WriteHealth(clock), clock, ages=ages, interval=timedelta(minutes=1))
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(retention.run())
+        await clock.advance(timedelta(minutes=1, seconds=1))
+        loop.cancel()
+    found = await ledger.dead_letters(DeadLetterQuery(choice=Choice(namespace="default"), limit=9))
+    assert sorted(letter.record.id for letter in found) == [execution_id(n) for n in left]
+
+
 async def test_retention_goes_on_after_a_full_disk() -> None:
     ledger, clock = FakeLedger(), FakeClock()
     health = WriteHealth(clock)
     await ledger.take(Batch([record(1)]))
     ledger.fault = FULL
-    retention = Retention(ledger, health, clock, age=DAY, interval=timedelta(minutes=1))
+    retention = Retention(ledger, ledger, health, clock, ages=Ages(executions=DAY), interval=timedelta(minutes=1))
     async with asyncio.TaskGroup() as group:
         loop = group.create_task(retention.run())
         await clock.advance(timedelta(minutes=1))

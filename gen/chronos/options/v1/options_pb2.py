@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n chronos/options/v1/options.proto\x12\x12\x63hronos.options.v1\x1a google/protobuf/descriptor.proto\"\xc9\x01\n\x06\x41\x63\x63\x65ss\x12\x12\n\npermission\x18\x01 \x01(\t\x12\x38\n\nrate_class\x18\x02 \x01(\x0e\x32$.chronos.options.v1.Access.RateClass\x12\x11\n\tis_public\x18\x03 \x01(\x08\x12\x13\n\x0bis_internal\x18\x04 \x01(\x08\"I\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x08\n\x04READ\x10\x01\x12\t\n\x05WRITE\x10\x02\x12\x0b\n\x07TRIGGER\x10\x03:L\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0b\x32\x1a.chronos.options.v1.Accessb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n chronos/options/v1/options.proto\x12\x12\x63hronos.options.v1\x1a google/protobuf/descriptor.proto\"\xc9\x01\n\x06\x41\x63\x63\x65ss\x12\x12\n\npermission\x18\x01 \x01(\t\x12\x38\n\nrate_class\x18\x02 \x01(\x0e\x32$.chronos.options.v1.Access.RateClass\x12\x11\n\tis_public\x18\x03 \x01(\x08\x12\x13\n\x0bis_internal\x18\x04 \x01(\x08\"I\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x08\n\x04READ\x10\x01\x12\t\n\x05WRITE\x10\x02\x12\x0b\n\x07TRIGGER\x10\x03:2\n\tis_secret\x12\x1d.google.protobuf.FieldOptions\x18\xba\x8e\x03 \x01(\x08:L\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0b\x32\x1a.chronos.options.v1.Accessb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)

@@ -3,9 +3,16 @@
 isort:skip_file
 """
 
+from chronos.scheduler.v1 import grpc_target_pb2 as _grpc_target_pb2
+from chronos.scheduler.v1 import kafka_target_pb2 as _kafka_target_pb2
+from chronos.scheduler.v1 import nats_target_pb2 as _nats_target_pb2
+from chronos.scheduler.v1 import rabbitmq_target_pb2 as _rabbitmq_target_pb2
 from chronos.scheduler.v1 import run_rules_pb2 as _run_rules_pb2
+from chronos.scheduler.v1 import signing_pb2 as _signing_pb2
+from chronos.scheduler.v1 import target_limits_pb2 as _target_limits_pb2
 from chronos.scheduler.v1 import target_pb2 as _target_pb2
 from chronos.scheduler.v1 import timing_pb2 as _timing_pb2
+from chronos.scheduler.v1 import websocket_target_pb2 as _websocket_target_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -147,6 +154,11 @@ class Job(_message.Message):
     SCHEDULE_FIELD_NUMBER: _builtins.int
     TIMEZONE_FIELD_NUMBER: _builtins.int
     WEBHOOK_FIELD_NUMBER: _builtins.int
+    GRPC_FIELD_NUMBER: _builtins.int
+    KAFKA_FIELD_NUMBER: _builtins.int
+    NATS_FIELD_NUMBER: _builtins.int
+    RABBITMQ_FIELD_NUMBER: _builtins.int
+    WEBSOCKET_FIELD_NUMBER: _builtins.int
     RETRY_POLICY_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
@@ -172,6 +184,9 @@ class Job(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     DEPENDENCIES_FIELD_NUMBER: _builtins.int
     DELIVERY_GUARANTEE_FIELD_NUMBER: _builtins.int
+    SIGNING_FIELD_NUMBER: _builtins.int
+    CLOUD_EVENT_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """Namespace that the job lives in. Empty means `default`. Immutable."""
     id: _builtins.str
@@ -220,6 +235,26 @@ class Job(_message.Message):
     @_builtins.property
     def webhook(self) -> _target_pb2.WebhookTarget:
         """Make an HTTP request."""
+
+    @_builtins.property
+    def grpc(self) -> _grpc_target_pb2.GrpcTarget:
+        """Call a gRPC method."""
+
+    @_builtins.property
+    def kafka(self) -> _kafka_target_pb2.KafkaTarget:
+        """Produce a Kafka record."""
+
+    @_builtins.property
+    def nats(self) -> _nats_target_pb2.NatsTarget:
+        """Publish to NATS, or ask there."""
+
+    @_builtins.property
+    def rabbitmq(self) -> _rabbitmq_target_pb2.RabbitmqTarget:
+        """Publish to RabbitMQ."""
+
+    @_builtins.property
+    def websocket(self) -> _websocket_target_pb2.WebsocketTarget:
+        """Send an event to a program that is connected over WebSocket."""
 
     @_builtins.property
     def retry_policy(self) -> _target_pb2.RetryPolicy:
@@ -283,6 +318,18 @@ class Job(_message.Message):
     def dependencies(self) -> _run_rules_pb2.Dependencies:
         """Jobs that it runs after. Not together with `schedule`."""
 
+    @_builtins.property
+    def signing(self) -> _signing_pb2.Signing:
+        """How receivers can tell that a delivery is Chronos's. Unset means as the dispatchers are set up."""
+
+    @_builtins.property
+    def cloud_event(self) -> _signing_pb2.CloudEvent:
+        """Deliver executions as CloudEvents. Unset means that they are not."""
+
+    @_builtins.property
+    def limits(self) -> _target_limits_pb2.TargetLimits:
+        """How much the target takes. Unset means as much as the dispatchers give it."""
+
     def __init__(
         self,
         *,
@@ -294,6 +341,11 @@ class Job(_message.Message):
         schedule: _builtins.str = ...,
         timezone: _builtins.str = ...,
         webhook: _target_pb2.WebhookTarget | None = ...,
+        grpc: _grpc_target_pb2.GrpcTarget | None = ...,
+        kafka: _kafka_target_pb2.KafkaTarget | None = ...,
+        nats: _nats_target_pb2.NatsTarget | None = ...,
+        rabbitmq: _rabbitmq_target_pb2.RabbitmqTarget | None = ...,
+        websocket: _websocket_target_pb2.WebsocketTarget | None = ...,
         retry_policy: _target_pb2.RetryPolicy | None = ...,
         timeout: _duration_pb2.Duration | None = ...,
         tags: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
@@ -319,10 +371,13 @@ class Job(_message.Message):
         priority: _builtins.int | None = ...,
         dependencies: _run_rules_pb2.Dependencies | None = ...,
         delivery_guarantee: Global___Job.DeliveryGuarantee.ValueType = ...,
+        signing: _signing_pb2.Signing | None = ...,
+        cloud_event: _signing_pb2.CloudEvent | None = ...,
+        limits: _target_limits_pb2.TargetLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_max_queued_runs", b"_max_queued_runs", "_max_runs", b"_max_runs", "_priority", b"_priority", "calendars", b"calendars", "catch_up", b"catch_up", "created_at", b"created_at", "dependencies", b"dependencies", "dst_policy", b"dst_policy", "enabled", b"enabled", "end_time", b"end_time", "jitter", b"jitter", "max_queued_runs", b"max_queued_runs", "max_runs", b"max_runs", "next_run", b"next_run", "priority", b"priority", "retry_policy", b"retry_policy", "start_time", b"start_time", "target", b"target", "timeout", b"timeout", "updated_at", b"updated_at", "webhook", b"webhook"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_max_queued_runs", b"_max_queued_runs", "_max_runs", b"_max_runs", "_priority", b"_priority", "calendars", b"calendars", "catch_up", b"catch_up", "cloud_event", b"cloud_event", "created_at", b"created_at", "dependencies", b"dependencies", "dst_policy", b"dst_policy", "enabled", b"enabled", "end_time", b"end_time", "grpc", b"grpc", "jitter", b"jitter", "kafka", b"kafka", "limits", b"limits", "max_queued_runs", b"max_queued_runs", "max_runs", b"max_runs", "nats", b"nats", "next_run", b"next_run", "priority", b"priority", "rabbitmq", b"rabbitmq", "retry_policy", b"retry_policy", "signing", b"signing", "start_time", b"start_time", "target", b"target", "timeout", b"timeout", "updated_at", b"updated_at", "webhook", b"webhook", "websocket", b"websocket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_max_queued_runs", b"_max_queued_runs", "_max_runs", b"_max_runs", "_priority", b"_priority", "active_windows", b"active_windows", "blackout_windows", b"blackout_windows", "calendars", b"calendars", "catch_up", b"catch_up", "concurrency", b"concurrency", "created_at", b"created_at", "delivery_guarantee", b"delivery_guarantee", "dependencies", b"dependencies", "description", b"description", "dst_policy", b"dst_policy", "enabled", b"enabled", "end_time", b"end_time", "etag", b"etag", "id", b"id", "jitter", b"jitter", "max_queued_runs", b"max_queued_runs", "max_runs", b"max_runs", "missed_run_policy", b"missed_run_policy", "name", b"name", "namespace", b"namespace", "next_run", b"next_run", "priority", b"priority", "retry_policy", b"retry_policy", "schedule", b"schedule", "start_time", b"start_time", "tags", b"tags", "target", b"target", "timeout", b"timeout", "timezone", b"timezone", "uid", b"uid", "updated_at", b"updated_at", "updated_by", b"updated_by", "version", b"version", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_max_queued_runs", b"_max_queued_runs", "_max_runs", b"_max_runs", "_priority", b"_priority", "active_windows", b"active_windows", "blackout_windows", b"blackout_windows", "calendars", b"calendars", "catch_up", b"catch_up", "cloud_event", b"cloud_event", "concurrency", b"concurrency", "created_at", b"created_at", "delivery_guarantee", b"delivery_guarantee", "dependencies", b"dependencies", "description", b"description", "dst_policy", b"dst_policy", "enabled", b"enabled", "end_time", b"end_time", "etag", b"etag", "grpc", b"grpc", "id", b"id", "jitter", b"jitter", "kafka", b"kafka", "limits", b"limits", "max_queued_runs", b"max_queued_runs", "max_runs", b"max_runs", "missed_run_policy", b"missed_run_policy", "name", b"name", "namespace", b"namespace", "nats", b"nats", "next_run", b"next_run", "priority", b"priority", "rabbitmq", b"rabbitmq", "retry_policy", b"retry_policy", "schedule", b"schedule", "signing", b"signing", "start_time", b"start_time", "tags", b"tags", "target", b"target", "timeout", b"timeout", "timezone", b"timezone", "uid", b"uid", "updated_at", b"updated_at", "updated_by", b"updated_by", "version", b"version", "webhook", b"webhook", "websocket", b"websocket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
@@ -332,7 +387,7 @@ class Job(_message.Message):
     _WhichOneofArgType__max_runs: _TypeAlias = _typing.Literal["_max_runs", b"_max_runs"]  # noqa: Y015
     _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
     _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
-    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["webhook"]  # noqa: Y015
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["webhook", "grpc", "kafka", "nats", "rabbitmq", "websocket"]  # noqa: Y015
     _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__enabled) -> _WhichOneofReturnType__enabled | None: ...

@@ -128,14 +128,14 @@ class RequestChanges(_message.Message):
     HEADERS_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """Address to call instead."""
+    """Address to call instead. For webhooks only."""
     method: _builtins.str
-    """Method to use instead."""
+    """Method to use instead. For webhooks only."""
     body: _builtins.str
-    """Body to send instead, at most 256 KiB."""
+    """Body to send instead, at most 256 KiB; of targets other than webhooks the payload."""
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Headers to set; an empty value takes a header away."""
+        """Headers to set, of gRPC calls metadata; an empty value takes a header away."""
 
     def __init__(
         self,

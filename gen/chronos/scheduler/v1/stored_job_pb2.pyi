@@ -102,6 +102,7 @@ class StoredTrigger(_message.Message):
     PARENT_EXECUTION_IDS_FIELD_NUMBER: _builtins.int
     SKIP_REASON_FIELD_NUMBER: _builtins.int
     SKIP_CODE_FIELD_NUMBER: _builtins.int
+    RECORDED_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Execution that was promised."""
     namespace: _builtins.str
@@ -132,11 +133,17 @@ class StoredTrigger(_message.Message):
 
     @_builtins.property
     def webhook(self) -> _target_pb2.WebhookTarget:
-        """Request to make instead of the job's, taken literally: a replay."""
+        """Request to make instead of the job's: what older versions wrote for a replay, in place of `recorded`."""
 
     @_builtins.property
     def parent_execution_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Executions that it follows: of the jobs that its job depends on."""
+
+    @_builtins.property
+    def recorded(self) -> _job_pb2.Job:
+        """What a replay delivers instead of what the job says now: its target, signing and cloud_event, secrets included, and
+        nothing else of it.
+        """
 
     def __init__(
         self,
@@ -156,10 +163,11 @@ class StoredTrigger(_message.Message):
         parent_execution_ids: _abc.Iterable[_builtins.str] | None = ...,
         skip_reason: _builtins.str = ...,
         skip_code: _execution_pb2.Execution.Reason.ValueType = ...,
+        recorded: _job_pb2.Job | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time", "webhook", b"webhook"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recorded", b"recorded", "time", b"time", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "concurrency", b"concurrency", "execution_id", b"execution_id", "job_id", b"job_id", "job_uid", b"job_uid", "namespace", b"namespace", "parent_execution_ids", b"parent_execution_ids", "replay_of", b"replay_of", "skip_code", b"skip_code", "skip_reason", b"skip_reason", "skip_retries", b"skip_retries", "time", b"time", "traceparent", b"traceparent", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "concurrency", b"concurrency", "execution_id", b"execution_id", "job_id", b"job_id", "job_uid", b"job_uid", "namespace", b"namespace", "parent_execution_ids", b"parent_execution_ids", "recorded", b"recorded", "replay_of", b"replay_of", "skip_code", b"skip_code", "skip_reason", b"skip_reason", "skip_retries", b"skip_retries", "time", b"time", "traceparent", b"traceparent", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,10 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from chronos.options.v1 import options_pb2 as chronos_dot_options_dot_v1_dot_options__pb2
+from chronos.scheduler.v1 import target_tls_pb2 as chronos_dot_scheduler_dot_v1_dot_target__tls__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!chronos/scheduler/v1/target.proto\x12\x14\x63hronos.scheduler.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\x99\x03\n\rWebhookTarget\x12\x18\n\x03url\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\x18\x80\x10\xc8\x01\x01\x12<\n\x06method\x18\x02 \x01(\tB,\xbaH)r\'R\x00R\x03GETR\x04POSTR\x03PUTR\x05PATCHR\x06\x44\x45LETER\x04HEAD\x12K\n\x07headers\x18\x03 \x03(\x0b\x32\x30.chronos.scheduler.v1.WebhookTarget.HeadersEntryB\x08\xbaH\x05\x9a\x01\x02\x10@\x12\x17\n\x04\x62ody\x18\x04 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\x12/\n\x04\x61uth\x18\x05 \x01(\x0b\x32!.chronos.scheduler.v1.WebhookAuth\x12*\n\rsuccess_codes\x18\x06 \x03(\x05\x42\x13\xbaH\x10\x92\x01\r\x10@\x18\x01\"\x07\x1a\x05\x18\xd7\x04(d\x12=\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x03\x08\x90\x1c\x32\x04\x10\xc0\x84=\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb7\x01\n\x0bWebhookAuth\x12\x30\n\x05\x62\x61sic\x18\x01 \x01(\x0b\x32\x1f.chronos.scheduler.v1.BasicAuthH\x00\x12\x32\n\x06\x62\x65\x61rer\x18\x02 \x01(\x0b\x32 .chronos.scheduler.v1.BearerAuthH\x00\x12\x33\n\x07\x61pi_key\x18\x03 \x01(\x0b\x32 .chronos.scheduler.v1.ApiKeyAuthH\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"I\n\tBasicAuth\x12 \n\x08username\x18\x01 \x01(\tB\x0e\xbaH\x0br\t\x10\x01\x18\x80\x02\xba\x01\x01:\x12\x1a\n\x08password\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"\'\n\nBearerAuth\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80@\"?\n\nApiKeyAuth\x12\x18\n\x06header\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x17\n\x03key\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80@\"\x93\x02\n\x0bRetryPolicy\x12$\n\x0cmax_attempts\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x00\x88\x01\x01\x12G\n\x10initial_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\x0c\"\x04\x08\x80\xa3\x05\x32\x04\x10\xc0\x84=\x12\x43\n\x0cmax_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\x0c\"\x04\x08\x80\xa3\x05\x32\x04\x10\xc0\x84=\x12\x30\n\nmultiplier\x18\x04 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00$@)\x00\x00\x00\x00\x00\x00\xf0?H\x01\x88\x01\x01\x42\x0f\n\r_max_attemptsB\r\n\x0b_multiplierb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!chronos/scheduler/v1/target.proto\x12\x14\x63hronos.scheduler.v1\x1a\x1b\x62uf/validate/validate.proto\x1a chronos/options/v1/options.proto\x1a%chronos/scheduler/v1/target_tls.proto\x1a\x1egoogle/protobuf/duration.proto\"\x81\x06\n\rWebhookTarget\x12\x18\n\x03url\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\x18\x80\x10\xc8\x01\x01\x12<\n\x06method\x18\x02 \x01(\tB,\xbaH)r\'R\x00R\x03GETR\x04POSTR\x03PUTR\x05PATCHR\x06\x44\x45LETER\x04HEAD\x12K\n\x07headers\x18\x03 \x03(\x0b\x32\x30.chronos.scheduler.v1.WebhookTarget.HeadersEntryB\x08\xbaH\x05\x9a\x01\x02\x10@\x12\x17\n\x04\x62ody\x18\x04 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\x12/\n\x04\x61uth\x18\x05 \x01(\x0b\x32!.chronos.scheduler.v1.WebhookAuth\x12*\n\rsuccess_codes\x18\x06 \x03(\x05\x42\x13\xbaH\x10\x92\x01\r\x10@\x18\x01\"\x07\x1a\x05\x18\xd7\x04(d\x12=\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x03\x08\x90\x1c\x32\x04\x10\xc0\x84=\x12,\n\x03tls\x18\x08 \x01(\x0b\x32\x1f.chronos.scheduler.v1.TargetTls\x12O\n\x0chttp_version\x18\t \x01(\x0e\x32/.chronos.scheduler.v1.WebhookTarget.HttpVersionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12J\n\tredirects\x18\n \x01(\x0e\x32-.chronos.scheduler.v1.WebhookTarget.RedirectsB\x08\xbaH\x05\x82\x01\x02\x10\x01\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x0bHttpVersion\x12\x1c\n\x18HTTP_VERSION_UNSPECIFIED\x10\x00\x12\x08\n\x04\x41UTO\x10\x01\x12\x0c\n\x08HTTP_1_1\x10\x02\x12\n\n\x06HTTP_2\x10\x03\"J\n\tRedirects\x12\x19\n\x15REDIRECTS_UNSPECIFIED\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\x0f\n\x0bSAME_ORIGIN\x10\x02\x12\x07\n\x03\x41NY\x10\x03\"\xb7\x01\n\x0bWebhookAuth\x12\x30\n\x05\x62\x61sic\x18\x01 \x01(\x0b\x32\x1f.chronos.scheduler.v1.BasicAuthH\x00\x12\x32\n\x06\x62\x65\x61rer\x18\x02 \x01(\x0b\x32 .chronos.scheduler.v1.BearerAuthH\x00\x12\x33\n\x07\x61pi_key\x18\x03 \x01(\x0b\x32 .chronos.scheduler.v1.ApiKeyAuthH\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"M\n\tBasicAuth\x12 \n\x08username\x18\x01 \x01(\tB\x0e\xbaH\x0br\t\x10\x01\x18\x80\x02\xba\x01\x01:\x12\x1e\n\x08password\x18\x02 \x01(\tB\x0c\xbaH\x05r\x03\x18\x80\x08\xd0\xf3\x18\x01\"+\n\nBearerAuth\x12\x1d\n\x05token\x18\x01 \x01(\tB\x0e\xbaH\x07r\x05\x10\x01\x18\x80@\xd0\xf3\x18\x01\"C\n\nApiKeyAuth\x12\x18\n\x06header\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1b\n\x03key\x18\x02 \x01(\tB\x0e\xbaH\x07r\x05\x10\x01\x18\x80@\xd0\xf3\x18\x01\"\x93\x02\n\x0bRetryPolicy\x12$\n\x0cmax_attempts\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x00\x88\x01\x01\x12G\n\x10initial_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\x0c\"\x04\x08\x80\xa3\x05\x32\x04\x10\xc0\x84=\x12\x43\n\x0cmax_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\x0c\"\x04\x08\x80\xa3\x05\x32\x04\x10\xc0\x84=\x12\x30\n\nmultiplier\x18\x04 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00$@)\x00\x00\x00\x00\x00\x00\xf0?H\x01\x88\x01\x01\x42\x0f\n\r_max_attemptsB\r\n\x0b_multiplierb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,18 +49,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBHOOKTARGET'].fields_by_name['success_codes']._serialized_options = b'\272H\020\222\001\r\020@\030\001\"\007\032\005\030\327\004(d'
   _globals['_WEBHOOKTARGET'].fields_by_name['timeout']._loaded_options = None
   _globals['_WEBHOOKTARGET'].fields_by_name['timeout']._serialized_options = b'\272H\016\252\001\013\"\003\010\220\0342\004\020\300\204='
+  _globals['_WEBHOOKTARGET'].fields_by_name['http_version']._loaded_options = None
+  _globals['_WEBHOOKTARGET'].fields_by_name['http_version']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_WEBHOOKTARGET'].fields_by_name['redirects']._loaded_options = None
+  _globals['_WEBHOOKTARGET'].fields_by_name['redirects']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_WEBHOOKAUTH'].oneofs_by_name['kind']._loaded_options = None
   _globals['_WEBHOOKAUTH'].oneofs_by_name['kind']._serialized_options = b'\272H\002\010\001'
   _globals['_BASICAUTH'].fields_by_name['username']._loaded_options = None
   _globals['_BASICAUTH'].fields_by_name['username']._serialized_options = b'\272H\013r\t\020\001\030\200\002\272\001\001:'
   _globals['_BASICAUTH'].fields_by_name['password']._loaded_options = None
-  _globals['_BASICAUTH'].fields_by_name['password']._serialized_options = b'\272H\005r\003\030\200\010'
+  _globals['_BASICAUTH'].fields_by_name['password']._serialized_options = b'\272H\005r\003\030\200\010\320\363\030\001'
   _globals['_BEARERAUTH'].fields_by_name['token']._loaded_options = None
-  _globals['_BEARERAUTH'].fields_by_name['token']._serialized_options = b'\272H\007r\005\020\001\030\200@'
+  _globals['_BEARERAUTH'].fields_by_name['token']._serialized_options = b'\272H\007r\005\020\001\030\200@\320\363\030\001'
   _globals['_APIKEYAUTH'].fields_by_name['header']._loaded_options = None
   _globals['_APIKEYAUTH'].fields_by_name['header']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_APIKEYAUTH'].fields_by_name['key']._loaded_options = None
-  _globals['_APIKEYAUTH'].fields_by_name['key']._serialized_options = b'\272H\007r\005\020\001\030\200@'
+  _globals['_APIKEYAUTH'].fields_by_name['key']._serialized_options = b'\272H\007r\005\020\001\030\200@\320\363\030\001'
   _globals['_RETRYPOLICY'].fields_by_name['max_attempts']._loaded_options = None
   _globals['_RETRYPOLICY'].fields_by_name['max_attempts']._serialized_options = b'\272H\006\032\004\030d(\001'
   _globals['_RETRYPOLICY'].fields_by_name['initial_interval']._loaded_options = None
@@ -67,18 +73,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RETRYPOLICY'].fields_by_name['max_interval']._serialized_options = b'\272H\017\252\001\014\"\004\010\200\243\0052\004\020\300\204='
   _globals['_RETRYPOLICY'].fields_by_name['multiplier']._loaded_options = None
   _globals['_RETRYPOLICY'].fields_by_name['multiplier']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\000$@)\000\000\000\000\000\000\360?'
-  _globals['_WEBHOOKTARGET']._serialized_start=121
-  _globals['_WEBHOOKTARGET']._serialized_end=530
-  _globals['_WEBHOOKTARGET_HEADERSENTRY']._serialized_start=484
-  _globals['_WEBHOOKTARGET_HEADERSENTRY']._serialized_end=530
-  _globals['_WEBHOOKAUTH']._serialized_start=533
-  _globals['_WEBHOOKAUTH']._serialized_end=716
-  _globals['_BASICAUTH']._serialized_start=718
-  _globals['_BASICAUTH']._serialized_end=791
-  _globals['_BEARERAUTH']._serialized_start=793
-  _globals['_BEARERAUTH']._serialized_end=832
-  _globals['_APIKEYAUTH']._serialized_start=834
-  _globals['_APIKEYAUTH']._serialized_end=897
-  _globals['_RETRYPOLICY']._serialized_start=900
-  _globals['_RETRYPOLICY']._serialized_end=1175
+  _globals['_WEBHOOKTARGET']._serialized_start=194
+  _globals['_WEBHOOKTARGET']._serialized_end=963
+  _globals['_WEBHOOKTARGET_HEADERSENTRY']._serialized_start=760
+  _globals['_WEBHOOKTARGET_HEADERSENTRY']._serialized_end=806
+  _globals['_WEBHOOKTARGET_HTTPVERSION']._serialized_start=808
+  _globals['_WEBHOOKTARGET_HTTPVERSION']._serialized_end=887
+  _globals['_WEBHOOKTARGET_REDIRECTS']._serialized_start=889
+  _globals['_WEBHOOKTARGET_REDIRECTS']._serialized_end=963
+  _globals['_WEBHOOKAUTH']._serialized_start=966
+  _globals['_WEBHOOKAUTH']._serialized_end=1149
+  _globals['_BASICAUTH']._serialized_start=1151
+  _globals['_BASICAUTH']._serialized_end=1228
+  _globals['_BEARERAUTH']._serialized_start=1230
+  _globals['_BEARERAUTH']._serialized_end=1273
+  _globals['_APIKEYAUTH']._serialized_start=1275
+  _globals['_APIKEYAUTH']._serialized_end=1342
+  _globals['_RETRYPOLICY']._serialized_start=1345
+  _globals['_RETRYPOLICY']._serialized_end=1620
 # @@protoc_insertion_point(module_scope)

@@ -3,11 +3,13 @@
 isort:skip_file
 """
 
+from chronos.scheduler.v1 import target_tls_pb2 as _target_tls_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -24,6 +26,64 @@ class WebhookTarget(_message.Message):
     """An HTTP request to make for each execution."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    class _HttpVersion:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _HttpVersionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[WebhookTarget._HttpVersion.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        HTTP_VERSION_UNSPECIFIED: WebhookTarget._HttpVersion.ValueType  # 0
+        """Means AUTO."""
+        AUTO: WebhookTarget._HttpVersion.ValueType  # 1
+        """What the dispatcher prefers: HTTP/1.1."""
+        HTTP_1_1: WebhookTarget._HttpVersion.ValueType  # 2
+        """HTTP/1.1 only."""
+        HTTP_2: WebhookTarget._HttpVersion.ValueType  # 3
+        """HTTP/2 only, also at `http://` addresses (prior knowledge): requests to one host share a connection."""
+
+    class HttpVersion(_HttpVersion, metaclass=_HttpVersionEnumTypeWrapper):
+        """How requests are framed."""
+
+    HTTP_VERSION_UNSPECIFIED: WebhookTarget.HttpVersion.ValueType  # 0
+    """Means AUTO."""
+    AUTO: WebhookTarget.HttpVersion.ValueType  # 1
+    """What the dispatcher prefers: HTTP/1.1."""
+    HTTP_1_1: WebhookTarget.HttpVersion.ValueType  # 2
+    """HTTP/1.1 only."""
+    HTTP_2: WebhookTarget.HttpVersion.ValueType  # 3
+    """HTTP/2 only, also at `http://` addresses (prior knowledge): requests to one host share a connection."""
+
+    class _Redirects:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _RedirectsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[WebhookTarget._Redirects.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        REDIRECTS_UNSPECIFIED: WebhookTarget._Redirects.ValueType  # 0
+        """Means NONE."""
+        NONE: WebhookTarget._Redirects.ValueType  # 1
+        """None: a redirect is an answer, and no success."""
+        SAME_ORIGIN: WebhookTarget._Redirects.ValueType  # 2
+        """Those to the scheme, host and port of `url`."""
+        ANY: WebhookTarget._Redirects.ValueType  # 3
+        """All but those from `https://` to `http://`. Another origin sees no credentials, no client certificate and no
+        signature.
+        """
+
+    class Redirects(_Redirects, metaclass=_RedirectsEnumTypeWrapper):
+        """Which redirects (301, 302, 303, 307, 308) are followed: at most 10, within the `timeout`."""
+
+    REDIRECTS_UNSPECIFIED: WebhookTarget.Redirects.ValueType  # 0
+    """Means NONE."""
+    NONE: WebhookTarget.Redirects.ValueType  # 1
+    """None: a redirect is an answer, and no success."""
+    SAME_ORIGIN: WebhookTarget.Redirects.ValueType  # 2
+    """Those to the scheme, host and port of `url`."""
+    ANY: WebhookTarget.Redirects.ValueType  # 3
+    """All but those from `https://` to `http://`. Another origin sees no credentials, no client certificate and no
+    signature.
+    """
 
     @_typing.final
     class HeadersEntry(_message.Message):
@@ -52,6 +112,9 @@ class WebhookTarget(_message.Message):
     AUTH_FIELD_NUMBER: _builtins.int
     SUCCESS_CODES_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
+    TLS_FIELD_NUMBER: _builtins.int
+    HTTP_VERSION_FIELD_NUMBER: _builtins.int
+    REDIRECTS_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """Absolute `http://` or `https://` address. At most 2,048 characters."""
     method: _builtins.str
@@ -59,6 +122,12 @@ class WebhookTarget(_message.Message):
     body: _builtins.str
     """Request body, at most 256 KiB. May hold the template variables `{{.JobID}}`, `{{.JobName}}`, `{{.Namespace}}`,
     `{{.ExecutionID}}`, `{{.ScheduledTime}}` (RFC 3339) and `{{.Attempt}}`.
+    """
+    http_version: Global___WebhookTarget.HttpVersion.ValueType
+    """HTTP version. Default AUTO."""
+    redirects: Global___WebhookTarget.Redirects.ValueType
+    """Redirects to follow. Default NONE. After 303, and after 301 or 302 to a POST, the request is repeated as a GET
+    without a body; else method and body stay (RFC 9110).
     """
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -76,6 +145,12 @@ class WebhookTarget(_message.Message):
     def timeout(self) -> _duration_pb2.Duration:
         """Longest time for one attempt, 1 ms to 1 hour; overrides the job's `timeout`. Unset means the job's."""
 
+    @_builtins.property
+    def tls(self) -> _target_tls_pb2.TargetTls:
+        """How the connection is secured, for `https://` addresses; `enabled` is implied. `ca_cert` is trusted beside the
+        authorities of the dispatcher's system, and `server_name` must be empty. Unset means the system's authorities.
+        """
+
     def __init__(
         self,
         *,
@@ -86,10 +161,13 @@ class WebhookTarget(_message.Message):
         auth: Global___WebhookAuth | None = ...,
         success_codes: _abc.Iterable[_builtins.int] | None = ...,
         timeout: _duration_pb2.Duration | None = ...,
+        tls: _target_tls_pb2.TargetTls | None = ...,
+        http_version: Global___WebhookTarget.HttpVersion.ValueType = ...,
+        redirects: Global___WebhookTarget.Redirects.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "body", b"body", "headers", b"headers", "method", b"method", "success_codes", b"success_codes", "timeout", b"timeout", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "body", b"body", "headers", b"headers", "http_version", b"http_version", "method", b"method", "redirects", b"redirects", "success_codes", b"success_codes", "timeout", b"timeout", "tls", b"tls", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import asyncpg
 
-from services.history.adapters.postgres import reading
+from services.history.adapters.postgres import dead_letters, reading
 from services.history.adapters.postgres.errors import told_as_unavailable
 from services.history.adapters.postgres.session import Session, Target
+from services.history.domain.dead_letters import Choice, DeadLetter
 from services.history.domain.records import Change, Definition, Record
-from services.history.ports import ExecutionQuery, Page, Position, Search
+from services.history.ports import DeadLetterQuery, ExecutionQuery, Page, Position, Search
 
 
 class Readers:
@@ -64,6 +65,16 @@ class PostgresArchive:
         """See ports.Archive."""
         async with self._readers.session() as session:
             return await reading.definitions(session, ids)
+
+    async def dead_letters(self, query: DeadLetterQuery) -> list[DeadLetter]:
+        """See ports.Archive."""
+        async with self._readers.session() as session:
+            return await dead_letters.select(session, query)
+
+    async def count_dead_letters(self, choice: Choice | None = None) -> dict[int, int]:
+        """See ports.Archive."""
+        async with self._readers.session() as session:
+            return await dead_letters.count(session, choice)
 
     async def position(self) -> Position:
         """See ports.Archive."""

@@ -45,9 +45,11 @@ class DefinitionUses:
 
 
 async def sweep(session: Session, before_us: int, limit: int) -> int:
-    """Deletes up to `limit` definitions that only expired executions used; gives their number."""
+    """Deletes up to `limit` definitions that only expired executions used, and no dead letter; gives their number."""
     return await session.execute(
         "DELETE FROM definitions WHERE definition_id IN (SELECT definition_id FROM definitions WHERE used_us < $1"
-        " AND definition_id <> ALL (ARRAY(SELECT DISTINCT definition_id FROM executions WHERE status < 3)) LIMIT $2)",
+        " AND definition_id <> ALL (ARRAY(SELECT DISTINCT definition_id FROM executions WHERE status < 3))"
+        " AND NOT EXISTS (SELECT FROM dead_letters AS letter WHERE letter.definition_id = definitions.definition_id)"
+        " LIMIT $2)",
         *(before_us, limit),
     )

@@ -10,13 +10,14 @@ from functools import partial
 from libs.clock import Clock
 from libs.log import get_logger
 from services.history.adapters.observer import CommitObserver
-from services.history.adapters.postgres import definitions, expiry, reading, writing
+from services.history.adapters.postgres import dead_letters, definitions, expiry, reading, writing
 from services.history.adapters.postgres.archive import PostgresArchive, Readers
 from services.history.adapters.postgres.errors import FAULTS, LedgerRefusedError, is_hopeless, told
 from services.history.adapters.postgres.partitions import DAY_US
 from services.history.adapters.postgres.schema import migrate
 from services.history.adapters.postgres.session import Session, Target
 from services.history.adapters.postgres.writer import Writer
+from services.history.domain.dead_letters import Choice
 from services.history.domain.moments import to_us
 from services.history.domain.records import Batch, Refused
 from services.history.ports import Seal
@@ -60,6 +61,26 @@ class PostgresLedger:
             return await definitions.sweep(session, before_us, limit)
 
         return await self._writer.call(statements)
+
+    async def delete_dead_letters(self, choice: Choice, limit: int) -> int:
+        """See ports.Ledger."""
+
+        async def statements(session: Session, known: writing.Known) -> int:
+            await writing.begin(session, known)
+            return await dead_letters.delete(session, choice, limit)
+
+        return await self._writer.call(statements)
+
+    async def expire_dead_letters(self, before_us: int, most: int, limit: int) -> int:
+        """See ports.Ledger."""
+        async with self._readers.session() as session:
+            stale = await dead_letters.stale(session, before_us, most, limit)
+
+        async def statements(session: Session, known: writing.Known) -> int:
+            await writing.begin(session, known)
+            return await dead_letters.delete_these(session, stale)
+
+        return await self._writer.call(statements) if stale else 0
 
     async def probe(self) -> None:
         """See ports.Ledger."""

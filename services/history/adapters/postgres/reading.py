@@ -82,7 +82,7 @@ async def changes(session: Session, after_seq: int, limit: int) -> list[Change]:
         return []
     source = f"executions WHERE seq > $1 ORDER BY seq LIMIT {int(limit)}"
     rows = await session.rows(f"SELECT {', '.join(BRIEF)}, seq FROM {source}", after_seq)
-    return [Change(row[-1], _record(row[:-1])) for row in rows]
+    return [Change(row[-1], record_from(row[:-1])) for row in rows]
 
 
 async def sealed(session: Session, shard: int, watermark_us: int) -> Seal:
@@ -97,7 +97,15 @@ async def sealed(session: Session, shard: int, watermark_us: int) -> Seal:
 
 async def select(session: Session, source: str, *values: object, columns: Sequence[str] = BRIEF) -> list[Record]:
     """The records of `SELECT … FROM <source>`."""
-    return [_record(row) for row in await session.rows(f"SELECT {', '.join(columns)} FROM {source}", *values)]
+    return [record_from(row) for row in await session.rows(f"SELECT {', '.join(columns)} FROM {source}", *values)]
+
+
+def record_from(row: Sequence[Any]) -> Record:
+    """The record in a row of all its columns."""
+    values = list(row)
+    values[_RESPONSE] = values[_RESPONSE].decode()
+    values[_ERROR] = values[_ERROR].decode()
+    return Record._make(values)
 
 
 async def _search(session: Session, asked: Search, begins: str) -> list[Record]:
@@ -133,10 +141,3 @@ def _conditions(query: ExecutionQuery) -> tuple[list[str], list[object]]:
 
 def _place(record: Record) -> tuple[int, bytes]:
     return record.scheduled_us, record.id
-
-
-def _record(row: Sequence[Any]) -> Record:
-    values = list(row)
-    values[_RESPONSE] = values[_RESPONSE].decode()
-    values[_ERROR] = values[_ERROR].decode()
-    return Record._make(values)

@@ -3,11 +3,12 @@
 `executions` is partitioned by id: ids begin with the milliseconds of the scheduled time, so a range of ids is a range
 of time, and the key that makes the first record win is unique across all partitions. `_by_job` and `_by_time` serve the
 lists, newest first. `_by_shard` serves the seal. `_unfinished` holds the few executions without an end, `_stretches`
-the few that stand for several skipped runs, `_by_seq` the order of changes.
+the few that stand for several skipped runs, `_by_seq` the order of changes. The indices of `dead_letters` have all that
+lists of them filter by, and `_lost` the few whose real end may still come.
 
 `ledger` has one row. Each transaction that writes begins by updating it: so they come one after another, whichever
 replica they are of, and `seq` rises in the order of the commits. `version` rises with each change of seals and
-partitions: a writer that knows it need not read them again.
+partitions, and when the first LOST one becomes a dead letter: a writer that knows it need not read them again.
 """
 
 import secrets
@@ -75,7 +76,21 @@ FIRST = (
     "CREATE TABLE ledger (ledger_id text NOT NULL, seq bigint NOT NULL, version bigint NOT NULL, "
     "first_day integer NOT NULL) WITH (fillfactor = 10)",
 )
-STEPS: tuple[Sequence[str], ...] = (FIRST,)
+DEAD_LETTERS = (
+    "CREATE TABLE dead_letters ("
+    + ", ".join(
+        f"{name} {kind}{'' if name in _MAY_BE_NULL - {'completed_us'} else ' NOT NULL'}"
+        for name, kind in COLUMNS.items()
+    )
+    + ", replayed_by bytea NOT NULL DEFAULT '', PRIMARY KEY (id))",
+    "CREATE INDEX dead_letters_by_time"
+    " ON dead_letters (namespace, completed_us, id, replayed_by, status, reason_code, job_id)",
+    "CREATE INDEX dead_letters_by_job"
+    " ON dead_letters (namespace, job_id, completed_us, id, replayed_by, status, reason_code)",
+    "CREATE INDEX dead_letters_by_definition ON dead_letters (definition_id)",
+    "CREATE INDEX dead_letters_lost ON dead_letters (id) WHERE status = 8",
+)
+STEPS: tuple[Sequence[str], ...] = (FIRST, DEAD_LETTERS)
 """What makes schema 1 out of nothing, schema 2 out of schema 1, and so on. Steps that were released never change."""
 
 

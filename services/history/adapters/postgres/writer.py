@@ -49,6 +49,7 @@ class Writer:
         self._observer = observer
         self._known = writing.Known()
         self._uses = DefinitionUses()
+        self._died: Sequence[int] = ()
         self._queue: asyncio.Queue[_Write | None] = asyncio.Queue()
         self._held: list[_Write | None] = []
         self._session: Session | None = None
@@ -128,6 +129,8 @@ class Writer:
             raise
         if group[0].batch is not None:
             self._observer.committed(sum(write.size for write in group), self._clock.monotonic() - began)
+            if self._died:
+                self._observer.died(self._died)
         return results
 
     async def _run_statements(self, session: Session, group: list[_Write]) -> Sequence[object]:
@@ -136,9 +139,10 @@ class Writer:
             return [await statements(session, self._known)]
         batches = [write.batch for write in group if write.batch is not None]
         now_us = to_us(self._clock.now())
-        refused, taken = await writing.take(session, self._known, batches, now_us)
-        await self._uses.note(session, batches, taken, now_us)
-        return refused
+        taken = await writing.take(session, self._known, batches, now_us)
+        self._died = taken.died
+        await self._uses.note(session, batches, taken.records, now_us)
+        return taken.refused
 
     async def _connected(self) -> Session:
         """A session that answers: the one from before may have ended since, with the server or with the network."""

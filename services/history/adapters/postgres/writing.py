@@ -2,16 +2,16 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from libs.faults import Unavailable, WrongState
-from services.history.adapters.postgres import partitions
+from services.history.adapters.postgres import dead_letters, partitions
 from services.history.adapters.postgres.reading import WHOLE, select
 from services.history.adapters.postgres.schema import COLUMNS
 from services.history.adapters.postgres.session import Session
 from services.history.adapters.reasons import LEDGER_CORRUPT
 from services.history.domain.admission import admit, claimed_ids
-from services.history.domain.records import Batch, Record, Refused
+from services.history.domain.records import Batch, Record, Refused, Status
 from services.history.domain.transitions import coalesce
 
 ROWS_A_STATEMENT = 500
@@ -66,6 +66,8 @@ class Known:
     first_day: int = 0
     days: set[int] = field(default_factory=set)
     epochs: dict[int, int] = field(default_factory=dict)
+    has_lost: bool = False
+    """Whether there may be dead letters of LOST executions, which their real end takes away."""
 
     def forget(self) -> None:
         """Read everything again at the next transaction."""
@@ -86,15 +88,25 @@ async def begin(session: Session, known: Known, count: int = 0) -> int:
     if version != known.version:
         known.days = {each[0] for each in await session.rows("SELECT day FROM partitions")}
         known.epochs = dict(map(tuple, await session.rows("SELECT shard, epoch FROM seals")))
+        known.has_lost = bool(await session.value(dead_letters.HAS_LOST))
         known.version, known.first_day = version, first_day
     return int(last) - count + 1
 
 
-async def take(
-    session: Session, known: Known, batches: Sequence[Batch], now_us: int
-) -> tuple[list[Refused], Sequence[Record]]:
-    """Records batches in their order; gives what was refused of each, and what was taken of all."""
-    seq = await begin(session, known, sum(len(batch.records) for batch in batches))
+class Taken(NamedTuple):
+    """What came of batches."""
+
+    refused: list[Refused]
+    """Of each batch."""
+    records: Sequence[Record]
+    """What was taken of all."""
+    died: Sequence[int]
+    """The statuses of the new dead letters."""
+
+
+async def take(session: Session, known: Known, batches: Sequence[Batch], now_us: int) -> Taken:
+    """Records batches in their order."""
+    seq = first_seq = await begin(session, known, sum(len(batch.records) for batch in batches))
     claimed = await _stored(session, claimed_ids(batches))
     refused: list[Refused] = []
     fresh: list[Record] = []
@@ -107,7 +119,10 @@ async def take(
     for part in _parts(joined):
         await _tell(session, part, seq)
         seq += len(part)
-    return refused, joined
+    died = await dead_letters.follow(session, joined, first_seq, has_lost=known.has_lost)
+    if Status.LOST in died and not known.has_lost:
+        await session.execute("UPDATE ledger SET version = version + 1")
+    return Taken(refused, joined, died)
 
 
 async def seal(session: Session, known: Known, shard: int, epoch: int) -> None:

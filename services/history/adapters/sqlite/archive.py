@@ -9,11 +9,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
 
-from services.history.adapters.sqlite import definitions, reading
+from services.history.adapters.sqlite import dead_letters, definitions, reading
 from services.history.adapters.sqlite.errors import unavailable
 from services.history.adapters.sqlite.schema import open_reader
+from services.history.domain.dead_letters import Choice, DeadLetter
 from services.history.domain.records import Change, Definition, Record
-from services.history.ports import ExecutionQuery, Page, Position, Search
+from services.history.ports import DeadLetterQuery, ExecutionQuery, Page, Position, Search
 
 T = TypeVar("T")
 
@@ -42,6 +43,14 @@ class SqliteArchive:
     async def definitions(self, ids: Sequence[bytes]) -> dict[bytes, Definition]:
         """See ports.Archive."""
         return await self._run(lambda connection: definitions.find(connection, ids))
+
+    async def dead_letters(self, query: DeadLetterQuery) -> list[DeadLetter]:
+        """See ports.Archive."""
+        return await self._run(lambda connection: dead_letters.select(connection, query))
+
+    async def count_dead_letters(self, choice: Choice | None = None) -> dict[int, int]:
+        """See ports.Archive."""
+        return await self._run(lambda connection: dead_letters.count(connection, choice))
 
     async def position(self) -> Position:
         """See ports.Archive."""

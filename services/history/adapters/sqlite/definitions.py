@@ -65,11 +65,12 @@ def find(connection: sqlite3.Connection, ids: Sequence[bytes]) -> dict[bytes, De
 
 
 def sweep(connection: sqlite3.Connection, before_us: int, limit: int) -> int:
-    """Deletes up to `limit` definitions that only expired executions used; gives their number."""
+    """Deletes up to `limit` definitions that only expired executions used, and no dead letter; gives their number."""
     return connection.execute(
         "DELETE FROM definitions WHERE definition_id IN (SELECT definition_id FROM definitions WHERE used_us < ?"
         " AND definition_id NOT IN (SELECT definition_id FROM executions INDEXED BY executions_unfinished"
-        " WHERE status < 3) LIMIT ?)",
+        " WHERE status < 3) AND NOT EXISTS (SELECT 1 FROM dead_letters AS letter"
+        " WHERE letter.definition_id = definitions.definition_id) LIMIT ?)",
         (before_us, limit),
     ).rowcount
 

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from libs.clock import Clock
 from libs.faults import Unavailable
 from services.history.adapters.observer import CommitObserver
 from services.history.adapters.reasons import LEDGER_ERROR
-from services.history.adapters.sqlite import definitions, writing
+from services.history.adapters.sqlite import dead_letters, definitions, writing
 from services.history.adapters.sqlite.schema import Sync, open_ledger
 from services.history.adapters.sqlite.writer import Writer
+from services.history.domain.dead_letters import Choice
 from services.history.domain.records import Batch, Refused
 from services.history.ports import Seal
 
@@ -59,6 +61,22 @@ class SqliteLedger:
     async def sweep(self, before_us: int, limit: int) -> int:
         """See ports.Ledger."""
         return await self._writer.call(lambda connection: definitions.sweep(connection, before_us, limit))
+
+    async def delete_dead_letters(self, choice: Choice, limit: int) -> int:
+        """See ports.Ledger."""
+        return await self._writer.call(lambda connection: dead_letters.delete(connection, choice, limit))
+
+    async def expire_dead_letters(self, before_us: int, most: int, limit: int) -> int:
+        """See ports.Ledger. Looks at one namespace after another, so that it holds nobody up for long."""
+        deleted = 0
+        for namespace in await self._writer.call(dead_letters.namespaces):
+            expire = partial(
+                dead_letters.expire, namespace=namespace, before_us=before_us, most=most, limit=limit - deleted
+            )
+            deleted += await self._writer.call(expire)
+            if deleted >= limit:
+                break
+        return deleted
 
     async def probe(self) -> None:
         """See ports.Ledger."""

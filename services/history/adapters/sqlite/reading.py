@@ -82,6 +82,14 @@ def select(
     return [_record(row) for row in _select(connection, source, values, columns)]
 
 
+def select_rows(
+    connection: sqlite3.Connection, source: str, values: Sequence[object], columns: Sequence[str]
+) -> list[tuple[Record, list[Any]]]:
+    """Records, each with what comes in `columns` after those of a Record, in any order."""
+    rows = _select(connection, source, values, columns)
+    return [(_record(row[: len(COLUMNS)]), row[len(COLUMNS) :]) for row in rows]
+
+
 def _search(connection: sqlite3.Connection, asked: Search, begins: str, since: tuple[int, ...]) -> list[Record]:
     if asked.ids:  # the pluses keep other indices out of it
         scope = f"id IN ({_marks(asked.ids)}) AND +namespace = ? AND ? IN ('', +job_id)"

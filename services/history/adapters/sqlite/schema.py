@@ -4,7 +4,8 @@ The `id` index holds "first wins"; ids sort by scheduled time, so it grows at it
 the lists, newest first, with the id to break ties. `_by_shard` serves the seal (what is past the watermark) and
 retention (what is old); with some dozens of shards it too grows at a few places only. `_unfinished` holds a shard's
 few unfinished executions and nothing else, `_stretches` the few that stand for several skipped runs. `_by_seq` is the
-order of changes, for watchers; it is the one index that each change of an execution moves. Responses can be 16 KiB,
+order of changes, for watchers; it is the one index that each change of an execution moves. The indices of dead letters
+have all that lists of them filter by, and `_lost` the few whose real end may still come. Responses can be 16 KiB,
 hence a table with a rowid: a clustered one would carry them through its inner pages.
 """
 
@@ -17,7 +18,7 @@ from typing import Literal
 from services.history.adapters.sqlite.errors import LedgerFileError, is_corruption
 from services.history.domain.records import Record
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OLDEST_SQLITE = (3, 38, 0)
 CACHE_KIB = 64 * 1024
 CHECKPOINT_PAGES = 4_000
@@ -26,8 +27,7 @@ LARGEST_WAL_BYTES = 64 * 1024 * 1024
 COLUMNS = Record._fields
 USUAL = COLUMNS[: COLUMNS.index("reason_code")]
 """Those that most executions fill. The others have the defaults of Record in the tables too."""
-TABLES = """
-CREATE TABLE executions (
+_FACTS = """
     id BLOB NOT NULL UNIQUE,
     namespace TEXT NOT NULL,
     job_id TEXT NOT NULL,
@@ -49,15 +49,18 @@ CREATE TABLE executions (
     delivery INTEGER NOT NULL,
     trace_id TEXT NOT NULL,
     shard INTEGER NOT NULL,
-    epoch INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
+    epoch INTEGER NOT NULL
+"""
+_REST = """
     definition_id BLOB NOT NULL DEFAULT x'',
     dispatcher TEXT NOT NULL DEFAULT '',
     reason_code INTEGER NOT NULL DEFAULT 0,
     claimant TEXT NOT NULL DEFAULT '',
     skipped_until_us INTEGER,
     details BLOB NOT NULL DEFAULT x''
-);
+"""
+TABLES = f"""
+CREATE TABLE executions ({_FACTS}, seq INTEGER NOT NULL, {_REST});
 CREATE INDEX executions_by_job ON executions (namespace, job_id, scheduled_us, id);
 CREATE INDEX executions_by_time ON executions (namespace, scheduled_us, id);
 CREATE INDEX executions_by_shard ON executions (shard, scheduled_us);
@@ -89,6 +92,15 @@ ALTER TABLE executions ADD COLUMN details BLOB NOT NULL DEFAULT x'';
 """
 """Adds columns without a rewrite of the rows, so it takes no longer for a large ledger than for a small one, but for
 the look at each row that the new index takes."""
+SINCE_VERSION_3 = f"""
+CREATE TABLE dead_letters ({_FACTS}, {_REST}, replayed_by BLOB NOT NULL DEFAULT x'');
+CREATE INDEX dead_letters_by_time
+    ON dead_letters (namespace, completed_us, id, replayed_by, status, reason_code, job_id);
+CREATE INDEX dead_letters_by_job
+    ON dead_letters (namespace, job_id, completed_us, id, replayed_by, status, reason_code);
+CREATE INDEX dead_letters_by_definition ON dead_letters (definition_id);
+CREATE INDEX dead_letters_lost ON dead_letters (id) WHERE status = 8;
+"""
 
 Sync = Literal["full", "normal"]
 
@@ -172,6 +184,7 @@ def _update_tables(connection: sqlite3.Connection) -> None:
         elif version == 1:
             _run(connection, FROM_VERSION_1)
         if version < SCHEMA_VERSION:
+            _run(connection, SINCE_VERSION_3)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except sqlite3.Error:

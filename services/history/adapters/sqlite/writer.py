@@ -55,6 +55,7 @@ class Writer:
         self._clock = clock
         self._observer = observer
         self._uses = DefinitionUses()
+        self._died: Sequence[int] = ()
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Write | _Close] = SimpleQueue()
         self._held: _Write | _Close | None = None
@@ -130,6 +131,8 @@ class Writer:
             raise
         if group[0].batch is not None:
             self._observer.committed(sum(map(_size, group)), self._clock.monotonic() - began)
+            if self._died:
+                self._observer.died(self._died)
         return results
 
     def _run_statements(self, group: list[_Write]) -> Sequence[object]:
@@ -137,9 +140,10 @@ class Writer:
         if first.statements is not None:
             return [first.statements(self._connection)]
         batches = [write.batch for write in group if write.batch is not None]
-        refused, taken = writing.take(self._connection, batches)
-        self._uses.note(self._connection, batches, taken, to_us(self._clock.now()))
-        return refused
+        taken = writing.take(self._connection, batches)
+        self._died = taken.died
+        self._uses.note(self._connection, batches, taken.records, to_us(self._clock.now()))
+        return taken.refused
 
 
 def _size(write: _Write) -> int:

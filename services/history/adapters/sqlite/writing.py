@@ -11,8 +11,10 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
+from typing import NamedTuple
 
 from libs.faults import WrongState
+from services.history.adapters.sqlite import dead_letters
 from services.history.adapters.sqlite.reading import SEALED, select, select_by_id
 from services.history.adapters.sqlite.schema import COLUMNS, USUAL
 from services.history.domain.admission import admit, claimed_ids
@@ -66,8 +68,19 @@ _rest_of = itemgetter(slice(len(USUAL), None))
 _NO_REST = {tuple(Record._field_defaults[column] for column in COLUMNS[len(USUAL) :])}
 
 
-def take(connection: sqlite3.Connection, batches: Sequence[Batch]) -> tuple[list[Refused], Sequence[Record]]:
-    """Records batches in their order; gives what was refused of each, and what was taken of all."""
+class Taken(NamedTuple):
+    """What came of batches."""
+
+    refused: list[Refused]
+    """Of each batch."""
+    records: Sequence[Record]
+    """What was taken of all."""
+    died: Sequence[int]
+    """The statuses of the new dead letters."""
+
+
+def take(connection: sqlite3.Connection, batches: Sequence[Batch]) -> Taken:
+    """Records batches in their order."""
     epochs = _sealed_epochs(connection)
     claimed = _stored(connection, claimed_ids(batches))
     refused: list[Refused] = []
@@ -77,8 +90,7 @@ def take(connection: sqlite3.Connection, batches: Sequence[Batch]) -> tuple[list
         fresh += taken
         refused.append(not_taken)
     joined = coalesce(fresh)
-    _write(connection, joined)
-    return refused, joined
+    return Taken(refused, joined, _write(connection, joined))
 
 
 def seal(connection: sqlite3.Connection, shard: int, epoch: int, watermark_us: int) -> Seal:
@@ -134,10 +146,12 @@ def shrink(connection: sqlite3.Connection, pages: int) -> None:
         connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
 
 
-def _write(connection: sqlite3.Connection, records: Sequence[Record]) -> None:
+def _write(connection: sqlite3.Connection, records: Sequence[Record]) -> Sequence[int]:
+    """Writes records and their dead letters; gives the statuses of those that are new."""
     if not records:
-        return
-    last = connection.execute("UPDATE ledger SET seq = seq + ? RETURNING seq", (len(records),)).fetchall()[0][0]
+        return ()
+    turn = f"UPDATE ledger SET seq = seq + ? RETURNING seq, {dead_letters.HAS_LOST}"
+    last, has_lost = connection.execute(turn, (len(records),)).fetchall()[0]
     first = last - len(records) + 1
     for start in range(0, len(records), ROWS_A_STATEMENT):
         part = records[start : start + ROWS_A_STATEMENT]
@@ -145,6 +159,7 @@ def _write(connection: sqlite3.Connection, records: Sequence[Record]) -> None:
         width = len(columns)
         values = chain.from_iterable((*record[:width], first + start + place) for place, record in enumerate(part))
         connection.execute(_statement(columns, len(part)), tuple(values))
+    return dead_letters.follow(connection, records, first, has_lost=bool(has_lost))
 
 
 def _stored(connection: sqlite3.Connection, ids: Collection[bytes]) -> dict[bytes, Record | None]:

@@ -1,0 +1,1 @@
+"""Recorded deliveries a second to each kind of target, with its real server beside."""

@@ -1,0 +1,1 @@
+"""Targets of jobs, read into the plans by which they are delivered; one module for each protocol."""

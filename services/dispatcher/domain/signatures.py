@@ -1,0 +1,32 @@
+"""How a receiver can tell that a delivery is ours."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+PREFIX = "whsec_"
+SHORTEST, LONGEST = 24, 64
+
+
+def parse_secret(text: str) -> bytes:
+    """The key inside a secret like `whsec_…`. Raises ValueError, which does not show it."""
+    try:
+        key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
+    except ValueError:
+        raise ValueError(f"must be {PREFIX} and Base64") from None
+    if not text.startswith(PREFIX) or not SHORTEST <= len(key) <= LONGEST:
+        raise ValueError(f"must be {PREFIX} and {SHORTEST} to {LONGEST} bytes in Base64")
+    return key
+
+
+def standard_signature(keys: Sequence[bytes], identity: str, timestamp: str, body: bytes) -> str:
+    """The header `webhook-signature` of the Standard Webhooks specification: `v1,` and Base64, one for each key."""
+    content = f"{identity}.{timestamp}.".encode() + body
+    digests = (hmac.digest(key, content, hashlib.sha256) for key in keys)
+    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
+
+
+def qhronos_signature(key: bytes, body: bytes) -> str:
+    """The header `X-Qhronos-Signature`: the lower-case hexadecimal HMAC-SHA256 of the body."""
+    return hmac.digest(key, body, hashlib.sha256).hex()

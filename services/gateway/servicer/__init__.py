@@ -1,0 +1,1 @@
+"""The RPC edge of the gateway."""

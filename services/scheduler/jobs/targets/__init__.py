@@ -1,0 +1,1 @@
+"""What each kind of target means where it leaves something out, and what it must be; one module for each protocol."""
