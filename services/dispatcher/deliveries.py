@@ -162,8 +162,11 @@ class Deliveries:
         return [held for held in self._lanes.take_all() if held.stage is Stage.QUEUED]
 
     def _take_over(self, held: Held, delivery: Delivery, outbox: Outbox) -> None:
+        known = held.delivery
+        if (delivery.epoch, delivery.delivery) < (known.epoch, known.delivery):
+            return  # It was held up on the way, and so perhaps was the stream that it came on.
         held.listener = outbox
-        if delivery.delivery >= held.delivery.delivery and delivery.epoch >= held.delivery.epoch:
+        if delivery.delivery >= known.delivery:
             held.delivery = replace(delivery, plan=held.delivery.plan)
             held.is_stale = False
         if held.is_recorded:

@@ -22,10 +22,18 @@ class News:
     is_draining: bool
 
 
-class Outbox:
-    """What one scheduler is to be told. Adding to it never blocks; once closed, it forgets everything."""
+def _drop(event: Event) -> None:
+    del event
 
-    def __init__(self) -> None:
+
+class Outbox:
+    """What one scheduler is to be told. Adding to it never blocks; once closed, it forgets everything.
+
+    What it should be told after that goes to `forward`: the scheduler may have another stream, or a successor.
+    """
+
+    def __init__(self, forward: Callable[[Event], None] = _drop) -> None:
+        self._forward = forward
         self.is_open = True
         self.outstanding_credit = 0
         self._owed_credit = 0
@@ -43,6 +51,8 @@ class Outbox:
         if self.is_open:
             self._events.append(event)
             self._changed.set()
+        else:
+            self._forward(event)
 
     def owe(self, credit: int) -> None:
         """Queues credit, to be given as soon as there is room for what comes with it."""
@@ -110,7 +120,7 @@ class Streams:
 
     def open(self) -> Outbox:
         """The outbox of a new stream, with its first credit."""
-        outbox = Outbox()
+        outbox = Outbox(self._tell_all)
         outbox.owe(self._credit)
         if self._is_draining:
             outbox.say_draining()
@@ -132,6 +142,12 @@ class Streams:
         """Ends every stream."""
         for outbox in self._outboxes:
             outbox.close()
+
+    def _tell_all(self, event: Event) -> None:
+        """Who does not know the execution passes it over."""
+        for outbox in self._outboxes:
+            if outbox.is_open:
+                outbox.tell(event)
 
     @property
     def are_empty(self) -> bool:

@@ -106,3 +106,13 @@ async def test_draining_is_said_to_all_and_gives_no_more_credit() -> None:
         assert len(reader.news) == 2
     async with reading(streams.open()) as late:
         assert [(news.is_draining, news.credit) for news in late.news] == [(True, 0)]
+
+
+async def test_what_a_closed_stream_would_be_told_is_told_to_the_others() -> None:
+    streams = Streams(credit_per_stream=7)
+    gone, left = streams.open(), streams.open()
+    async with reading(left) as reader:
+        streams.close(gone)
+        gone.tell(event(3))
+        await reader.clock.advance(INTERVAL)
+        assert [told.execution_id for news in reader.news for told in news.events] == [event(3).execution_id]

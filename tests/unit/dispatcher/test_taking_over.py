@@ -1,0 +1,40 @@
+"""Executions that are handed over again while they are held."""
+
+import asyncio
+
+import pytest
+from chronos.dispatcher.v1 import delivery_service_pb2 as delivery_pb2
+
+from services.dispatcher.domain.event import EventKind
+from tests.deliveries import make_delivery, make_job
+from tests.unit.dispatcher.rig import Listener, open_rig
+
+
+def handed_over(job_url: str, *, delivery: int, epoch: int) -> delivery_pb2.Delivery:
+    return make_delivery(make_job(job_url), execution_id="e-1", delivery=delivery, epoch=epoch)
+
+
+@pytest.mark.parametrize(
+    ("held", "again", "is_heard"),
+    [
+        ((5, 1), (5, 2), True),
+        ((5, 1), (5, 1), True),
+        ((5, 3), (6, 1), True),
+        ((5, 3), (5, 1), False),
+        ((6, 1), (5, 3), False),
+    ],
+)
+async def test_the_newest_hand_over_hears_of_the_end(
+    held: tuple[int, int], again: tuple[int, int], is_heard: bool
+) -> None:
+    async with open_rig() as rig:
+        rig.sender.gate = asyncio.Event()
+        await rig.send(handed_over("http://example.com/", epoch=held[0], delivery=held[1]))
+        other = Listener()
+        late = handed_over("http://example.com/", epoch=again[0], delivery=again[1])
+        rig.dispatch.intake.take(delivery_pb2.DeliverRequest(deliveries=[late]), other)
+        rig.sender.gate.set()
+        await rig.advance()
+        assert len(rig.sender.requests) == 1
+        assert (EventKind.FINISHED in other.kinds("e-1")) == is_heard
+        assert (EventKind.FINISHED in rig.kinds("e-1")) != is_heard
