@@ -70,7 +70,7 @@ def test_a_scheduled_run_is_one_trace_from_firing_to_webhook(
         call = eventually(lambda: next(iter(receiver.of_job("traced")), None), what=lambda: "no call")
     trace_id = call.headers["traceparent"].split("-")[1]
     assert trace_id == call.headers["x-chronos-execution-id"].replace("-", "")
-    wanted = {("chronos-scheduler", "fire"), ("chronos-dispatcher", "deliver webhook")}
+    wanted = {("chronos-scheduler", "fire"), ("chronos-dispatcher", "deliver")}
     eventually(lambda: wanted <= collector[0].of_trace(trace_id), what=lambda: str(collector[0].of_trace(trace_id)))
 
 
@@ -88,6 +88,6 @@ def test_a_run_that_is_asked_for_goes_on_in_the_caller_s_trace(
     wanted = {
         ("chronos-scheduler", "/chronos.scheduler.v1.JobService/TriggerJob"),
         ("chronos-scheduler", "fire"),
-        ("chronos-dispatcher", "deliver webhook"),
+        ("chronos-dispatcher", "deliver"),
     }
     eventually(lambda: wanted <= collector[0].of_trace(trace_id), what=lambda: str(collector[0].of_trace(trace_id)))

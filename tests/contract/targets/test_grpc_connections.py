@@ -131,8 +131,8 @@ async def test_a_server_that_ends_politely_is_found_again(server: GrpcServer, se
     for _ in range(3):
         await reply_of(sender, request)
         await server.stop()
-        failure = await failure_of(sender, request)
-        assert failure.kind is FailureKind.CONNECT
+        # A call that meets the end on its way may have been taken.
+        assert (await failure_of(sender, request)).kind in {FailureKind.CONNECT, FailureKind.BROKEN}
         await server.start()
     assert (await reply_of(sender, request)).code == 0
 
