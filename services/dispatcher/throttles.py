@@ -78,7 +78,8 @@ class Throttles:
             now = self._clock.monotonic()
             for key in [key for key, until in self._naps.items() if until <= now]:
                 del self._naps[key]
-                self._open(key)
+                if key in self._throttles:
+                    self._open(key)
             if not self._naps:
                 await self._added.wait()
                 continue

@@ -8,10 +8,17 @@ from chronos.scheduler.v1 import job_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.dispatcher.convert import read_delivery
+from services.dispatcher.convert_plans import read_plan
 from services.dispatcher.domain.event import EventKind
+from services.dispatcher.domain.execution import resume
 from services.dispatcher.domain.limits import Limits, Usage
 from services.dispatcher.domain.results import Answer
+from services.dispatcher.held import Held, Stage
+from services.dispatcher.streams import Outbox
+from services.dispatcher.throttles import Throttles
 from tests.deliveries import make_delivery, make_job
+from tests.fakes.clock import FakeClock
 from tests.unit.dispatcher.rig import SECOND, open_rig
 
 URL = "http://example.com/"
@@ -158,3 +165,26 @@ async def test_limits_that_nothing_uses_are_forgotten() -> None:
         await rig.advance(3 * SECOND)
         assert len(rig.sender.requests) == 2
         assert rig.dispatch.throttles.key_count == 0
+
+
+async def test_a_key_that_an_attempt_s_end_forgets_when_its_time_is_up_stops_nothing() -> None:
+    clock, gone = FakeClock(), list[Held]()
+    throttles = Throttles(gone.append, clock)
+    first, second = held(limited(max_per_period=1)), held(limited(max_per_period=1))
+    throttles.enqueue(first)
+    throttles.enqueue(second)
+    assert gone == [first]
+    second.stage = Stage.DROPPED
+    await clock.advance(2 * SECOND)
+    first.give_permit_back()
+    assert throttles.key_count == 0
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(throttles.run())
+        await clock.advance(SECOND)
+        assert not loop.done()
+        loop.cancel()
+
+
+def held(message: delivery_pb2.Delivery) -> Held:
+    plan = read_plan(message, user_agent="Chronos/test", dispatcher="dispatcher-0")
+    return Held(delivery=read_delivery(message, plan), progress=resume(()), listener=Outbox(), creditor=None)
