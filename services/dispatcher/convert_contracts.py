@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from chronos.scheduler.v1 import job_pb2, signing_pb2
 
+from libs.signing_secrets import parse_secret
 from services.dispatcher.domain.cloud_events import DEFAULT_TYPE, CloudEvent
 from services.dispatcher.domain.contract import Contract
 from services.dispatcher.domain.facts import compile_text
-from services.dispatcher.domain.signatures import parse_secret
 
 
 def read_contract(job: job_pb2.Job, *, usual_secrets: Sequence[str]) -> Contract:

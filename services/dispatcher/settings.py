@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from pydantic import Field, SecretStr, field_validator
 
+from libs.signing_secrets import parse_secret
 from services.dispatcher.domain.addresses import parse_networks
-from services.dispatcher.domain.signatures import parse_secret
 from services.dispatcher.secret_settings import SecretSettings
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.dispatcher.domain.breaker import Sign
-from services.dispatcher.domain.results import NO_WAIT, Failure, FailureKind, Receipt
+from services.dispatcher.domain.results import NO_WAIT, Failure, FailureKind, Receipt, Result
 
 # What is wrong with the job, or with what the target thinks of us, does not mend within a back-off.
 PERMANENT_KINDS = frozenset({
@@ -79,3 +79,12 @@ def judge_receipt(receipt: Receipt) -> Verdict:
         is_response_truncated=receipt.is_truncated,
         sign=Sign.SUCCESS,
     )
+
+
+def judge_message(result: Result) -> Verdict:
+    """The verdict on a message, which is taken or is not. Raises TypeError for what no broker answers."""
+    if isinstance(result, Failure):
+        return judge_failure(result)
+    if not isinstance(result, Receipt):
+        raise TypeError(f"a message was answered with {type(result).__name__}")
+    return judge_receipt(result)

@@ -5,20 +5,6 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-PREFIX = "whsec_"
-SHORTEST, LONGEST = 24, 64
-
-
-def parse_secret(text: str) -> bytes:
-    """The key inside a secret like `whsec_…`. Raises ValueError, which does not show it."""
-    try:
-        key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
-    except ValueError:
-        raise ValueError(f"must be {PREFIX} and Base64") from None
-    if not text.startswith(PREFIX) or not SHORTEST <= len(key) <= LONGEST:
-        raise ValueError(f"must be {PREFIX} and {SHORTEST} to {LONGEST} bytes in Base64")
-    return key
-
 
 def standard_signature(keys: Sequence[bytes], identity: str, timestamp: str, body: bytes) -> str:
     """The header `webhook-signature` of the Standard Webhooks specification: `v1,` and Base64, one for each key."""

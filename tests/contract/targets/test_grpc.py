@@ -9,13 +9,14 @@ from datetime import timedelta
 import grpc
 import pytest
 
+from libs.signing_secrets import parse_secret
 from services.dispatcher.adapters.checked_addresses import AnyAddress, CheckedAddresses
 from services.dispatcher.adapters.grpc_sender import GrpcSender, open_grpc_sender
 from services.dispatcher.domain.addresses import AddressPolicy, parse_networks
 from services.dispatcher.domain.contract import Contract
 from services.dispatcher.domain.outcome import judge_failure
 from services.dispatcher.domain.results import FailureKind, Reply
-from services.dispatcher.domain.signatures import parse_secret, qhronos_signature, standard_signature
+from services.dispatcher.domain.signatures import qhronos_signature, standard_signature
 from tests.contract.targets.grpc_rig import FACTS, LIMIT, failure_of, open_sender, plan_of, reply_of, request_of
 from tests.fakes.clock import FakeClock
 from tests.servers.grpc import GrpcServer

@@ -4,7 +4,8 @@ import base64
 
 import pytest
 
-from services.dispatcher.domain.signatures import parse_secret, qhronos_signature, standard_signature
+from libs.signing_secrets import parse_secret
+from services.dispatcher.domain.signatures import qhronos_signature, standard_signature
 
 # Of the specification's reference libraries, the same in each language.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from libs.signing_secrets import parse_secret
 from services.dispatcher.domain.contract import Contract
 from services.dispatcher.domain.facts import Facts
-from services.dispatcher.domain.signatures import parse_secret
 from tests.doc_blocks import python_function
 
 OLD, NEW = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_" + "bmV3" * 8

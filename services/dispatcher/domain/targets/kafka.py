@@ -7,13 +7,13 @@ from enum import IntEnum, StrEnum
 
 from services.dispatcher.domain.cloud_events import HeaderStyle
 from services.dispatcher.domain.contract import Contract, is_own
-from services.dispatcher.domain.facts import Facts, Text, compile_text
-from services.dispatcher.domain.outcome import Verdict, judge_failure, judge_receipt
-from services.dispatcher.domain.results import Failure, Receipt, Result
+from services.dispatcher.domain.facts import Facts, Text, compile_text, is_json
+from services.dispatcher.domain.outcome import Verdict, judge_message
+from services.dispatcher.domain.results import Result
 from services.dispatcher.domain.targets.plan import Shown
 from services.dispatcher.domain.targets.shown import show
 from services.dispatcher.domain.targets.tls import Tls
-from services.dispatcher.domain.targets.webhook import JSON, is_json
+from services.dispatcher.domain.targets.webhook import JSON
 
 DEFAULT_PORT = 9092
 CONTENT_TYPE = "content-type"
@@ -164,11 +164,7 @@ class KafkaPlan:
 
     def judge(self, result: Result) -> Verdict:
         """See TargetPlan."""
-        if isinstance(result, Failure):
-            return judge_failure(result)
-        if not isinstance(result, Receipt):
-            raise TypeError(f"a Kafka record was answered with {type(result).__name__}")
-        return judge_receipt(result)
+        return judge_message(result)
 
 
 def compile_kafka(kafka: Kafka, *, timeout: timedelta, contract: Contract) -> KafkaPlan:

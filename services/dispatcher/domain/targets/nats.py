@@ -8,13 +8,12 @@ from enum import StrEnum
 
 from services.dispatcher.domain.cloud_events import HeaderStyle
 from services.dispatcher.domain.contract import Contract, is_own
-from services.dispatcher.domain.facts import Facts, Text, compile_text
-from services.dispatcher.domain.outcome import Verdict, judge_failure, judge_receipt
-from services.dispatcher.domain.results import Failure, Receipt, Result
+from services.dispatcher.domain.facts import Facts, Text, compile_text, is_json
+from services.dispatcher.domain.outcome import Verdict, judge_message
+from services.dispatcher.domain.results import Result
 from services.dispatcher.domain.targets.nats_servers import Access
 from services.dispatcher.domain.targets.plan import Shown
 from services.dispatcher.domain.targets.shown import show
-from services.dispatcher.domain.targets.webhook import is_json
 
 CONTENT_TYPE = "content-type"
 MESSAGE_ID = "Nats-Msg-Id"
@@ -139,11 +138,7 @@ class NatsPlan:
 
     def judge(self, result: Result) -> Verdict:
         """See TargetPlan."""
-        if isinstance(result, Failure):
-            return judge_failure(result)
-        if not isinstance(result, Receipt):
-            raise TypeError(f"a NATS message was answered with {type(result).__name__}")
-        return judge_receipt(result)
+        return judge_message(result)
 
 
 def compile_nats(message: NatsMessage, *, timeout: timedelta, contract: Contract) -> NatsPlan:

@@ -8,8 +8,8 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 from services.dispatcher.domain.cloud_events import HeaderStyle
 from services.dispatcher.domain.contract import Contract, is_own
 from services.dispatcher.domain.facts import Facts, Text, compile_text, is_json
-from services.dispatcher.domain.outcome import Verdict, judge_failure, judge_receipt
-from services.dispatcher.domain.results import Failure, Receipt, Result
+from services.dispatcher.domain.outcome import Verdict, judge_message
+from services.dispatcher.domain.results import Result
 from services.dispatcher.domain.targets.plan import Shown
 from services.dispatcher.domain.targets.shown import show
 from services.dispatcher.domain.targets.tls import Tls
@@ -167,11 +167,7 @@ class RabbitmqPlan:
 
     def judge(self, result: Result) -> Verdict:
         """See TargetPlan."""
-        if isinstance(result, Failure):
-            return judge_failure(result)
-        if not isinstance(result, Receipt):
-            raise TypeError(f"a RabbitMQ message was answered with {type(result).__name__}")
-        return judge_receipt(result)
+        return judge_message(result)
 
 
 def compile_rabbitmq(target: Rabbitmq, *, timeout: timedelta, contract: Contract) -> RabbitmqPlan:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from libs.redaction import MASK
 from services.dispatcher.domain.cloud_events import HeaderStyle
 from services.dispatcher.domain.contract import Contract, is_own
-from services.dispatcher.domain.facts import Facts, Text, compile_text
+from services.dispatcher.domain.facts import Facts, Text, compile_text, is_json
 from services.dispatcher.domain.outcome import Verdict
 from services.dispatcher.domain.results import Result
 from services.dispatcher.domain.targets.http_answers import judge
@@ -174,12 +174,6 @@ def compile_webhook(webhook: Webhook, *, timeout: timedelta, user_agent: str, co
         secret_headers=secret_headers,
         options=_options(webhook, secret_headers),
     )
-
-
-def is_json(content_type: str) -> bool:
-    """Whether a media type is JSON."""
-    essence = content_type.partition(";")[0].strip().lower()
-    return essence == JSON or essence.endswith("+json")
 
 
 def _options(webhook: Webhook, secret_headers: Set[str]) -> HttpOptions | None:

@@ -7,8 +7,8 @@ from datetime import timedelta
 from services.dispatcher.domain.cloud_events import HeaderStyle
 from services.dispatcher.domain.contract import Contract
 from services.dispatcher.domain.facts import Facts, Text, compile_text
-from services.dispatcher.domain.outcome import Verdict, judge_failure, judge_receipt
-from services.dispatcher.domain.results import Failure, Receipt, Result
+from services.dispatcher.domain.outcome import Verdict, judge_message
+from services.dispatcher.domain.results import Result
 from services.dispatcher.domain.targets.plan import Shown
 from services.dispatcher.domain.targets.shown import show
 
@@ -86,11 +86,7 @@ class SocketPlan:
 
     def judge(self, result: Result) -> Verdict:
         """See TargetPlan."""
-        if isinstance(result, Failure):
-            return judge_failure(result)
-        if not isinstance(result, Receipt):
-            raise TypeError(f"an event was answered with {type(result).__name__}")
-        return judge_receipt(result)
+        return judge_message(result)
 
 
 def compile_socket(message: SocketMessage, *, timeout: timedelta, contract: Contract) -> SocketPlan:

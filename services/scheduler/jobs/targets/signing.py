@@ -1,15 +1,12 @@
 """The secrets that deliveries are signed with."""
 
-import base64
 from collections.abc import Iterator
 
 from chronos.scheduler.v1 import signing_pb2
 
 from libs.faults import Violation
 from libs.redaction import MASK
-
-PREFIX = "whsec_"
-SHORTEST, LONGEST = 24, 64
+from libs.signing_secrets import LONGEST, PREFIX, SHORTEST, parse_secret
 
 
 def violations(signing: signing_pb2.Signing) -> Iterator[Violation]:
@@ -25,7 +22,7 @@ def violations(signing: signing_pb2.Signing) -> Iterator[Violation]:
 
 def _is_secret(text: str) -> bool:
     try:
-        key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
+        parse_secret(text)
     except ValueError:
         return False
-    return text.startswith(PREFIX) and SHORTEST <= len(key) <= LONGEST
+    return True
