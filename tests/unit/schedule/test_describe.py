@@ -116,6 +116,7 @@ RDATE:20270601T120000 -> On 2027-06-01 12:00, UTC
 RRULE:FREQ=YEARLY;BYDAY=20MO -> Every year on the 20th Monday of the year at 09:30, UTC
 RRULE:FREQ=YEARLY;BYMONTH=11;BYDAY=4TH -> Every year in November on the fourth Thursday of the month at 09:30, UTC
 RRULE:FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR -> Every week, Monday to Friday, at 09:30, UTC
+RRULE:FREQ=HOURLY;BYDAY=MO,TU,WE;BYSECOND=0 -> Every hour, Monday to Wednesday, in second 0, UTC
 RRULE:FREQ=DAILY;BYMONTH=1 -> Every day in January at 09:30, UTC
 """
 

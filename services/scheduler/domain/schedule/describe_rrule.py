@@ -39,7 +39,10 @@ def describe_rrule(text: str, zone: ZoneInfo, anchor: datetime) -> tuple[str, Zo
 
 def _rule(rule: Rule, recurrence: Recurrence) -> str:
     phrase = f"every {plural(rule.interval, UNITS[rule.freq])}" + "".join(_day_phrases(rule))
-    phrase += _clock_of(rule)
+    clock_words = _clock_of(rule)
+    if not clock_words.startswith(" "):
+        phrase = phrase.removesuffix(",")
+    phrase += clock_words
     if rule.by_set_pos:
         chosen = listed([nth(position) for position in sorted(rule.by_set_pos, key=lambda each: (each < 0, each))])
         phrase += f", only the {chosen} of these in each {UNITS[rule.freq]}"
