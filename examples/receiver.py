@@ -2,8 +2,8 @@
 
 Answers every call with 200 and prints a line with its lateness, which is the moment it came in minus the scheduled
 time in its headers. To see retries: `--fail-rate 0.1` answers every tenth call with 503, and a path that starts with
-`/fail-first/2/` answers the first two attempts of each execution so. `GET /calls?after=0` lists the latest calls,
-`GET /stats` counts them; memory stays bounded however long it runs.
+`/fail-first/2/` answers the first two attempts of each execution so. A path that starts with `/accept/` answers 202.
+`GET /calls?after=0` lists the latest calls, `GET /stats` counts them; memory stays bounded however long it runs.
 """
 
 import argparse
@@ -52,10 +52,11 @@ class Calls:
         """Takes any call, notes it, and answers 200 or, when it should fail, 503."""
         now = datetime.now(UTC)
         attempt = _number(request.headers.get("x-chronos-attempt", ""), 1)
-        status = 503 if self._should_fail(request.url.path, attempt) else 200
+        usual = 202 if request.url.path.startswith("/accept/") else 200
+        status = 503 if self._should_fail(request.url.path, attempt) else usual
         scheduled = request.headers.get("x-chronos-scheduled-time", "")
         self._count += 1
-        self._refused += status != 200
+        self._refused += status == 503
         call = Call(
             number=self._count,
             received_at=now.isoformat(timespec="milliseconds"),

@@ -49,13 +49,14 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
         },
     ),
     "execution": (
-        "Executions: list, look at, watch, repeat, stop.",
+        "Executions: list, look at, watch, repeat, stop, complete.",
         {
             "list": connected(executions.list_executions),
             "get": connected(executions.get_execution),
             "watch": connected(executions.watch_executions),
             "replay": connected(runs.replay_execution),
             "cancel": connected(runs.cancel_execution),
+            "complete": connected(runs.complete_execution),
         },
     ),
     "dead-letters": (

@@ -10,6 +10,7 @@
 /chronos/v1/tombstones/{shard}/{namespace}/{job}/{uid}  StoredTombstone
 /chronos/v1/triggers/{shard}/{execution}           StoredTrigger
 /chronos/v1/triggers/{shard}/{execution}/cancel    StoredCancel
+/chronos/v1/triggers/{shard}/{execution}/completion  StoredCompletion
 /chronos/v1/triggers/{shard}/{execution}/followup  StoredFollowUp
 /chronos/v1/triggers/{shard}/{execution}/signal/{job}  StoredSignal, in the shard of the job that waits
 /chronos/v1/rounds/{shard}/{namespace}/{job}       StoredRound
@@ -140,8 +141,13 @@ def cancel(shard: int, execution_id: str) -> bytes:
     return TRIGGERS + f"{shard}/{execution_id}/cancel".encode()
 
 
+def completion(shard: int, execution_id: str) -> bytes:
+    """How an execution ended that its target had accepted; seen by who follows the triggers of the shard."""
+    return TRIGGERS + f"{shard}/{execution_id}/completion".encode()
+
+
 def trigger_part(key: bytes) -> str:
-    """What a key under `triggers_of_shard` holds: `cancel`, `followup`, `signal`, or a trigger itself (empty)."""
+    """What a key under `triggers_of_shard` holds: the last part of those for something else than a trigger."""
     parts = key.removeprefix(TRIGGERS).decode().split("/")
     return parts[2] if len(parts) > 2 else ""
 

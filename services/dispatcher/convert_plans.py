@@ -8,6 +8,7 @@ from chronos.history.v1 import execution_pb2, ledger_service_pb2
 from chronos.scheduler.v1 import job_pb2, target_pb2
 
 from libs.secret_fields import mask
+from services.dispatcher.convert_completion import read_completion
 from services.dispatcher.convert_contracts import read_contract
 from services.dispatcher.convert_limits import read_limits
 from services.dispatcher.convert_secrets import read_with_secrets
@@ -36,6 +37,7 @@ def read_plan(
         priority=job.priority or DEFAULT_PRIORITY,
         is_at_most_once=job.delivery_guarantee == job_pb2.Job.AT_MOST_ONCE,
         limits=read_limits(job),
+        completion=read_completion(job),
         retry_policy=_retry_policy(job.retry_policy),
         error=error,
     )

@@ -65,6 +65,8 @@ def _write_progress(progress: Progress, execution: execution_pb2.Execution) -> N
         write_attempt(attempt, execution.attempts.add())
     if progress.attempts:
         execution.error = progress.attempts[-1].error
+    if progress.complete_by is not None:
+        write_moment(progress.complete_by, execution.complete_by)
     if progress.ending is not None:
         _write_ending(progress, progress.ending, execution)
 
@@ -72,7 +74,7 @@ def _write_progress(progress: Progress, execution: execution_pb2.Execution) -> N
 def _write_ending(progress: Progress, ending: Ending, execution: execution_pb2.Execution) -> None:
     execution.reason = ending.reason
     execution.reason_code = REASONS[ending.code]
-    if progress.status is not Status.CANCELLED:
+    if progress.status not in (Status.CANCELLED, Status.RUNNING):
         execution.error = ending.reason or execution.error
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from services.dispatcher import metrics
 from services.dispatcher.domain.event import Event, EventKind
-from services.dispatcher.domain.execution import Attempt, Delivery, resume
-from services.dispatcher.held import LIVE, Held, Stage
+from services.dispatcher.domain.execution import Attempt, Delivery, Status, resume
+from services.dispatcher.held import LIVE, OVER, Held, Stage
 from services.dispatcher.lanes import Lanes
 from services.dispatcher.recent import RecentlyFinished
 from services.dispatcher.streams import Outbox
@@ -51,7 +51,7 @@ class Deliveries:
         if (held := self._held.get(identity)) is not None:
             self._take_over(held, delivery, outbox)
         elif (status := self._recent.find(identity)) is not None:
-            outbox.tell(Event(execution_id=identity, kind=EventKind.FINISHED, status=status))
+            outbox.tell(_remembered(identity, status))
         elif self._is_draining:
             outbox.tell(Event(execution_id=identity, kind=EventKind.RETURNED, attempts=attempts))
         else:
@@ -72,7 +72,7 @@ class Deliveries:
                 if held.is_recorded:
                     held.tell(EventKind.RECORDED)
             elif (status := self._recent.find(identity)) is not None:
-                outbox.tell(Event(execution_id=identity, kind=EventKind.FINISHED, status=status))
+                outbox.tell(_remembered(identity, status))
             else:
                 outbox.tell(Event(execution_id=identity, kind=EventKind.UNKNOWN))
 
@@ -106,7 +106,7 @@ class Deliveries:
     def recorded(self, held: Held) -> None:
         """Its start is in the ledger."""
         held.is_recorded = True
-        if held.stage in LIVE or held.stage is Stage.ENDED:
+        if held.stage in LIVE or held.stage in OVER:
             held.tell(EventKind.RECORDED)
 
     def finished(self, held: Held) -> None:
@@ -115,6 +115,12 @@ class Deliveries:
         self._recent.add(held.id, held.progress.status)
         held.tell(EventKind.FINISHED)
         self._let_go(held, Stage.ENDED)
+
+    def accepted(self, held: Held) -> None:
+        """That its target has accepted it is in the ledger: its scheduler sees to the rest."""
+        self._recent.add(held.id, held.progress.status)
+        held.tell(EventKind.ACCEPTED)
+        self._let_go(held, Stage.ACCEPTED)
 
     def refused(self, held: Held, *, epoch: int, is_final: bool) -> bool:
         """The ledger took nothing of a record of it, since that epoch is over: somebody else owns its shard now.
@@ -181,3 +187,10 @@ class Deliveries:
             held.give_permit_back()
         if self._held.get(held.id) is held:
             del self._held[held.id]
+
+
+def _remembered(execution_id: str, status: Status) -> Event:
+    """What is told again of an execution that is not held any more."""
+    if status is Status.RUNNING:
+        return Event(execution_id=execution_id, kind=EventKind.ACCEPTED)
+    return Event(execution_id=execution_id, kind=EventKind.FINISHED, status=status)

@@ -10,7 +10,7 @@ from services.dispatcher import metrics
 from services.dispatcher.attempts import Attempts
 from services.dispatcher.deliveries import Deliveries
 from services.dispatcher.domain.backoff import retry_after
-from services.dispatcher.domain.execution import begin_attempt, end_attempt
+from services.dispatcher.domain.execution import accept, begin_attempt, end_attempt
 from services.dispatcher.domain.outcome import Verdict, judge_failure
 from services.dispatcher.domain.results import Failure, FailureKind
 from services.dispatcher.held import Held, Stage
@@ -111,6 +111,14 @@ class DeliveryLoop:
             self._conclude(held, verdict, timedelta(seconds=seconds))
 
     def _conclude(self, held: Held, verdict: Verdict, duration: timedelta) -> None:
+        completion = held.delivery.plan.completion
+        if completion is not None and completion.is_acceptance(verdict):
+            metrics.ACCEPTED.inc()
+            held.progress = accept(held.progress, verdict, duration=duration, deadline=completion.deadline)
+            held.stage = Stage.ACCEPTED
+            self._recorder.put(held)
+            held.give_credit_back()
+            return
         wait = self._wait(held, verdict)
         held.progress = end_attempt(held.progress, verdict, duration=duration, wait=wait)
         if held.is_stale and not verdict.is_success:

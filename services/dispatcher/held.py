@@ -20,10 +20,13 @@ class Stage(StrEnum):
     SENDING = "sending"
     WAITING = "waiting"
     ENDED = "ended"
+    ACCEPTED = "accepted"
     RETURNED = "returned"
     DROPPED = "dropped"
 
 
+OVER = frozenset({Stage.ENDED, Stage.ACCEPTED})
+"""Nothing more is to be done for it here but to record it."""
 LIVE = frozenset({Stage.THROTTLED, Stage.UNCLAIMED, Stage.CLAIMING, Stage.QUEUED, Stage.SENDING, Stage.WAITING})
 
 

@@ -17,6 +17,7 @@ CLAIM_REFUSED = Counter(
 RETURNED = Counter("chronos_dispatcher_returned", "Executions given back to their scheduler unfinished.")
 _ATTEMPTS = Counter("chronos_dispatcher_attempt", "Attempts that ended.", ["outcome"])
 SUCCEEDED = _ATTEMPTS.labels("success")
+ACCEPTED = _ATTEMPTS.labels("accepted")
 TO_BE_RETRIED = _ATTEMPTS.labels("retry")
 GIVEN_UP = _ATTEMPTS.labels("failed")
 BROKEN_OFF = _ATTEMPTS.labels("broken_off")

@@ -1,4 +1,4 @@
-"""The executions that ended here a short while ago."""
+"""The executions that ended here, or that their targets accepted, a short while ago."""
 
 from collections import deque
 from datetime import timedelta
@@ -10,7 +10,8 @@ from services.dispatcher.domain.execution import Status
 class RecentlyFinished:
     """How executions ended, for at least as long as `span` unless there are more than `limit`.
 
-    A scheduler that missed the end, since its stream was broken just then, learns it here instead of delivering again.
+    RUNNING is for those that their targets have accepted. A scheduler that missed the end, since its stream was broken
+    just then, learns it here instead of delivering again.
     """
 
     def __init__(self, clock: Clock, *, limit: int, span: timedelta) -> None:

@@ -13,7 +13,7 @@ from libs.clock import Clock
 from libs.faults import Unavailable
 from libs.log import get_logger
 from services.dispatcher.definitions import ToldDefinitions
-from services.dispatcher.held import Held, Stage
+from services.dispatcher.held import OVER, Held, Stage
 from services.dispatcher.ports import Acknowledgement, Ledger, LedgerStream
 
 MOST_BATCH_BYTES = 2 * 1024 * 1024
@@ -30,6 +30,9 @@ class Watcher(Protocol):
 
     def finished(self, held: Held) -> None:
         """An end is durable."""
+
+    def accepted(self, held: Held) -> None:
+        """It is durable that the target has accepted."""
 
     def refused(self, held: Held, *, epoch: int, is_final: bool) -> bool:
         """That epoch is over. Answers whether to record the execution again."""
@@ -62,8 +65,11 @@ class _Sent:
 
     held: Held
     epoch: int
-    is_final: bool
-    is_claim: bool
+    stage: Stage
+
+    @property
+    def is_final(self) -> bool:
+        return self.stage in OVER
 
 
 class Recorder:
@@ -110,8 +116,8 @@ class Recorder:
         return self.backlog < self._limits.most_records and self._response_bytes < self._limits.most_response_bytes
 
     def put(self, held: Held) -> None:
-        """Records the execution as it is now, or as it will be when the batch leaves. Once for its end."""
-        if held.stage is Stage.ENDED:
+        """Records the execution as it is now, or as it will be when the batch leaves. Once it is over, only once."""
+        if held.stage in OVER:
             self._response_bytes += _response_size(held)
         self._queue(held)
 
@@ -176,8 +182,7 @@ class Recorder:
             self._write_record(held, record)
             self._told.tell(held.delivery.plan, record)
             size += record.ByteSize()
-            stage = held.stage
-            sent.append(_Sent(held, held.delivery.epoch, stage is Stage.ENDED, stage is Stage.CLAIMING))
+            sent.append(_Sent(held, held.delivery.epoch, held.stage))
         if sent:
             self._batch += 1
             self._sent[self._batch] = sent
@@ -190,7 +195,7 @@ class Recorder:
         self._sent_count -= len(batch)
         stale, claimed = acknowledgement.stale_execution_ids, acknowledgement.claimed_execution_ids
         for sent in batch:
-            if sent.is_claim and sent.held.id in claimed:
+            if sent.stage is Stage.CLAIMING and sent.held.id in claimed:
                 self._told.forget(sent.held.delivery.plan)
                 self._claimant.refused(sent.held)
             elif sent.held.id in stale:
@@ -198,9 +203,11 @@ class Recorder:
                 if self._watcher.refused(sent.held, epoch=sent.epoch, is_final=sent.is_final):
                     self._queue(sent.held)
                     continue
-            elif sent.is_final:
+            elif sent.stage is Stage.ENDED:
                 self._watcher.finished(sent.held)
-            elif sent.is_claim:
+            elif sent.stage is Stage.ACCEPTED:
+                self._watcher.accepted(sent.held)
+            elif sent.stage is Stage.CLAIMING:
                 self._claimant.granted(sent.held)
             else:
                 self._watcher.recorded(sent.held)

@@ -100,13 +100,15 @@ def _varint(number: int) -> bytes:
 
 
 def _details(told: Execution) -> bytes:
-    if not (told.actor or told.replay_of or told.skipped_count or told.parent_execution_ids):
+    has_deadline = told.HasField("complete_by")
+    if not (told.actor or told.replay_of or told.skipped_count or told.parent_execution_ids or has_deadline):
         return b""
     return Execution(
         skipped_count=told.skipped_count,
         replay_of=told.replay_of,
         parent_execution_ids=told.parent_execution_ids,
         actor=told.actor,
+        complete_by=told.complete_by if has_deadline else None,
     ).SerializeToString()
 
 

@@ -15,6 +15,7 @@ JOBS = Gauge("chronos_scheduler_jobs", "Enabled jobs on the timeline of this rep
 SHARDS = Gauge("chronos_scheduler_shards_owned", "Shards that this replica owns.")
 QUEUED = Gauge("chronos_scheduler_runs_queued", "Runs that wait for a dispatcher.")
 OUTSTANDING = Gauge("chronos_scheduler_runs_outstanding", "Runs that dispatchers hold.")
+ACCEPTED = Gauge("chronos_scheduler_runs_accepted", "Runs that their targets have accepted and not completed.")
 WATERMARK_LAG = Gauge("chronos_scheduler_watermark_lag_seconds", "Age of the oldest watermark of the owned shards.")
 TAKEOVER = Histogram(
     "chronos_scheduler_takeover_seconds",

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.faults import WrongState
-from services.history.domain.records import NOTHING_REFUSED, Batch, Record, Refused, Status
+from services.history.domain.records import ACCEPTED, NOTHING_REFUSED, Batch, Record, Refused, Status
 from services.history.ports import ExecutionQuery
 from tests.contract.ledger_stores import STORES, Store, open_fake, stored
 from tests.fakes.history_records import execution_id, record
@@ -98,6 +98,25 @@ async def test_what_was_skipped_while_it_was_under_way_has_its_real_end(store: S
     await store.ledger.take(Batch([record(status=end)]))
     found = await stored(store)
     assert (found.status, found.delivery, found.reason, found.reason_code) == (end, 1, "", 0)
+
+
+async def test_that_a_target_has_accepted_a_run_is_news_within_its_attempt(store: Store) -> None:
+    begun = record(status=Status.RUNNING)
+    accepted = begun._replace(
+        reason="accepted", reason_code=ACCEPTED, attempts=b"1", status_code=202, details=b"\x18\x01"
+    )
+    await store.ledger.take(Batch([begun]))
+    await store.ledger.take(Batch([accepted]))
+    assert await stored(store) == accepted
+    await store.ledger.take(Batch([begun]))
+    assert await stored(store) == accepted
+
+
+async def test_what_was_accepted_under_an_epoch_that_is_over_counts(store: Store) -> None:
+    accepted = record(status=Status.RUNNING, reason_code=ACCEPTED, epoch=1)
+    await store.ledger.seal(accepted.shard, 2, 0)
+    assert await store.ledger.take(Batch([accepted])) == NOTHING_REFUSED
+    assert await stored(store) == accepted
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.RUNNING, Status.SKIPPED, Status.LOST])
@@ -289,7 +308,7 @@ async def test_a_probe_leaves_nothing_behind(store: Store) -> None:
 def tellings(draw: st.DrawFn) -> list[Batch]:
     """Batches of news as dispatchers could send them, delayed and repeated at will: each tells all attempts so far."""
 
-    def news(number: int, delivery: int, status: Status, attempts: int) -> Record:
+    def news(number: int, delivery: int, status: Status, attempts: int, is_accepted: bool) -> Record:
         if status >= Status.SUCCESS:
             attempts = 3
         count = 0 if status == Status.PENDING else (delivery - 1) * 3 + attempts
@@ -303,7 +322,7 @@ def tellings(draw: st.DrawFn) -> list[Batch]:
             error=f"{delivery}/{status}/{count}",
             shard=number % 2,
             epoch=delivery,
-            reason_code=int(status),
+            reason_code=ACCEPTED if is_accepted and status == Status.RUNNING else int(status),
             dispatcher=f"dispatcher-{delivery}" if delivery > 1 else "",
             definition_id=bytes([delivery]) * 16 if delivery < 3 else b"",
             details=bytes([delivery]) if delivery != 2 else b"",
@@ -317,7 +336,9 @@ def tellings(draw: st.DrawFn) -> list[Batch]:
         ]
         return Batch(told, frozenset(place for place, each in enumerate(told) if each.claimant))
 
-    one = st.builds(news, st.integers(1, 3), st.integers(1, 3), st.sampled_from(Status), st.integers(1, 3))
+    one = st.builds(
+        news, st.integers(1, 3), st.integers(1, 3), st.sampled_from(Status), st.integers(1, 3), st.booleans()
+    )
     claimants = st.lists(st.sampled_from(["", "", "a", "b"]), min_size=6, max_size=6)
     return draw(st.lists(st.builds(batch, st.lists(one, max_size=6), claimants), min_size=1, max_size=6))
 

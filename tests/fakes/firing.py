@@ -17,6 +17,7 @@ from services.scheduler.domain.timeline import Timeline
 from services.scheduler.firing.absences import Absences
 from services.scheduler.firing.admission import Admission
 from services.scheduler.firing.begun import BegunVersions
+from services.scheduler.firing.completions import Completions
 from services.scheduler.firing.endings import Endings
 from services.scheduler.firing.notes import Notes
 from services.scheduler.firing.orders import Orders
@@ -33,7 +34,7 @@ from services.scheduler.ports.ledger import Reason, Status
 from services.scheduler.ports.orders import ShardChange
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore, FakeLedger, FakeLink, FakeShardStore
-from tests.fakes.versions import FakeVersionStore
+from tests.fakes.versions import FakeCompletionStore, FakeVersionStore
 
 Event = delivery.DeliveryEvent
 Execution = execution_pb2.Execution
@@ -43,17 +44,21 @@ SHARD, EPOCH = 7, 42
 
 
 class SettledOrders:
-    """Remembers which triggers and cancels were forgotten."""
+    """Remembers which triggers, cancels and completions were forgotten."""
 
     def __init__(self) -> None:
         self.settled: list[tuple[int, str]] = []
         self.cancels: list[tuple[int, str]] = []
+        self.completions: list[tuple[int, str]] = []
 
     async def settle(self, triggers: Sequence[tuple[int, str]]) -> None:
         self.settled.extend(triggers)
 
     async def settle_cancels(self, cancels: Sequence[tuple[int, str]]) -> None:
         self.cancels.extend(cancels)
+
+    async def settle_completions(self, completions: Sequence[tuple[int, str]]) -> None:
+        self.completions.extend(completions)
 
 
 class NoDispatchersToWaitFor:
@@ -169,11 +174,16 @@ class Bench:
         self.settler = Settler(self.settled, self.clock)  # type: ignore[arg-type]
         outcomes = Outcomes(self.owned, self.settler, self.notes)
         self.outbox = Outbox(self.owned, outcomes, limit=1000)
+        self.completion_store = FakeCompletionStore()
+        self.completions = Completions(
+            owned=self.owned, outbox=self.outbox, ends=outcomes, notes=self.notes, settler=self.settler,
+            store=self.completion_store, clock=self.clock,
+        )  # fmt: skip
         self.admission = Admission(
             owned=self.owned, outbox=self.outbox, notes=self.notes, settler=self.settler, quotas=self.quotas,
-            followers=self.followers, clock=self.clock,
+            followers=self.followers, accepted=self.completions, clock=self.clock,
         )  # fmt: skip
-        outcomes.subscribe(self.admission.ended)
+        outcomes.subscribe(self.completions.accept, self.admission.ended)
         self.absences = Absences(self.owned, self.notes, self.clock)
         self.watermarks = Watermarks(
             store=self.shards, owned=self.owned, clock=self.clock, interval=timedelta(milliseconds=500)
@@ -184,7 +194,8 @@ class Bench:
         )  # fmt: skip
         orders = Orders(
             jobs=self.store, calendars=self.calendars, admission=self.admission, notes=self.notes,
-            settler=self.settler, followers=self.followers, signals=self.rounds, clock=self.clock,
+            settler=self.settler, followers=self.followers, completions=self.completions, signals=self.rounds,
+            clock=self.clock,
         )  # fmt: skip
         endings = Endings(
             timeline=self.timeline, notes=self.notes, shards=self.shards, clock=self.clock, grace=timedelta(seconds=60)
@@ -235,7 +246,7 @@ class Bench:
         self.shards.trigger_changes.put_nowait(orders or ShardChange(is_complete=True))
         loops = (
             self.ticker.run, self.notes.run, self.settler.run, self.watermarks.run, self.absences.run,
-            self.admission.run,
+            self.admission.run, self.completions.run,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(loop()) for loop in loops]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from chronos.scheduler.v1 import stored_job_pb2
 
-from libs.faults import NotFound
+from libs.faults import NotFound, Unavailable
 from libs.names import DEFAULT_NAMESPACE
 from services.scheduler.convert.firing import job_schedule
 from services.scheduler.domain.schedule.calendar import DaySet
@@ -87,6 +87,9 @@ class FakeTriggerStore:
         for _, execution_id in cancels:
             self.cancels.pop(execution_id, None)
 
+    async def settle_completions(self, completions: Sequence[tuple[int, str]]) -> None:
+        raise AssertionError("nothing is completed here")
+
     def _promise(self, trigger: stored_job_pb2.StoredTrigger) -> Promise:
         return Promise(trigger=trigger, shard=0, epoch=self.epoch)
 
@@ -103,3 +106,16 @@ class FakeCancelStore:
     async def promised(self, namespace: str, execution_id: str) -> stored_job_pb2.StoredTrigger | None:
         trigger = self._triggers.triggers.get(execution_id)
         return trigger if trigger is not None and trigger.namespace == namespace else None
+
+
+class FakeCompletionStore:
+    """Completions in a dict, by execution; the first of each counts. Can be away."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, stored_job_pb2.StoredCompletion] = {}
+        self.is_away = False
+
+    async def add(self, completion: stored_job_pb2.StoredCompletion) -> stored_job_pb2.StoredCompletion:
+        if self.is_away:
+            raise Unavailable("etcd is away")
+        return self.kept.setdefault(completion.execution.id, completion)

@@ -12,13 +12,21 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from libs.rpc import context as calls
 from services.scheduler.runs.backfills import Backfills
 from services.scheduler.runs.cancellations import Cancellations
+from services.scheduler.runs.completions import ExecutionCompletions
 from services.scheduler.runs.explanations import Explanations
 from services.scheduler.runs.replays import Replays
 from services.scheduler.runs.triggers import Triggers
 from services.scheduler.servicer.runs import Context, RunServicer
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
-from tests.fakes.versions import FakeCancelStore, FakeJobFinder, FakeSchedules, FakeTriggerStore, FakeVersionStore
+from tests.fakes.versions import (
+    FakeCancelStore,
+    FakeCompletionStore,
+    FakeJobFinder,
+    FakeSchedules,
+    FakeTriggerStore,
+    FakeVersionStore,
+)
 
 Execution = execution_pb2.Execution
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,6 +46,7 @@ class Stage:
             backfills=Backfills(triggers, schedules, self.ledger, clock),
             replays=Replays(finder, versions, triggers, self.ledger, clock),
             cancellations=Cancellations(finder, FakeCancelStore(self.store), self.ledger, clock),
+            completions=ExecutionCompletions(versions, FakeCompletionStore(), self.ledger, clock),
             explanations=Explanations(finder, versions, schedules, self.ledger, clock),
         )
 

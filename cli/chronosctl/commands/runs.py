@@ -1,4 +1,4 @@
-"""What can be done with runs: `job backfill`, `job explain`, `execution replay`, `execution cancel`."""
+"""What can be done with runs: `job backfill`, `job explain`, `execution replay`, `cancel` and `complete`."""
 
 import uuid
 from datetime import timedelta
@@ -96,6 +96,22 @@ def cancel_execution(
     """Stops an execution that waits or runs. It answers before it has stopped; then its status is CANCELLED."""
     body = {"reason": reason} if reason else {}
     _show(session, session.client.call("POST", f"{execution_path(session.client, names)}/cancel", body=body))
+
+
+def complete_execution(
+    session: Session,
+    names: ExecutionNames,
+    failed: Annotated[bool, typer.Option("--failed", help="It failed; without this, it succeeded.")] = False,
+    response: Annotated[str, typer.Option("--response", metavar="TEXT", help="What came of it, for the ledger.")] = "",
+    error: Annotated[str, typer.Option("--error", metavar="TEXT", help="What went wrong; means --failed.")] = "",
+) -> None:
+    """Tells how an execution ended that its target has accepted. Its status follows a moment later."""
+    body = {
+        "status": "FAILED" if failed or error else "SUCCESS",
+        **({"response": response} if response else {}),
+        **({"error": error} if error else {}),
+    }
+    _show(session, session.client.call("POST", f"{execution_path(session.client, names)}/complete", body=body))
 
 
 def _show(session: Session, execution: Json) -> None:

@@ -16,6 +16,7 @@ class EventKind(StrEnum):
     HELD = "held"
     UNKNOWN = "unknown"
     CLAIMED = "claimed"
+    ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

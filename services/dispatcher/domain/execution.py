@@ -51,11 +51,12 @@ class Reason(StrEnum):
     DELETED = "deleted"
     CANCELLED_BY_USER = "cancelled_by_user"
     POLICY = "policy"
+    ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """Why an execution ends before it is delivered: a sentence, and the same for programs."""
+    """Why an execution goes no further here: a sentence, and the same for programs."""
 
     reason: str
     code: Reason
@@ -103,7 +104,8 @@ class Progress:
     """How far an execution has come.
 
     `begun_count` counts attempts begun, the last one at `begun_at`; `attempts` holds those that ended. `ending` says
-    why it went no further, where that was not up to its attempts.
+    why it went no further, where that was not up to its attempts. `complete_by` is until when its target, which has
+    accepted it, may tell how it ended.
     """
 
     status: Status = Status.RUNNING
@@ -114,6 +116,7 @@ class Progress:
     completed_at: datetime | None = None
     verdict: Verdict | None = None
     ending: Ending | None = None
+    complete_by: datetime | None = None
 
     @property
     def is_final(self) -> bool:
@@ -122,6 +125,7 @@ class Progress:
 
 
 NOT_SENT = Ending(reason="", code=Reason.BREAKER_OPEN)
+AT_TARGET = Ending(reason="the target has accepted it, and is to tell how it ends", code=Reason.ACCEPTED)
 
 
 def resume(attempts: tuple[Attempt, ...]) -> Progress:
@@ -163,6 +167,19 @@ def end_attempt(progress: Progress, verdict: Verdict, *, duration: timedelta, wa
         completed_at=ended_at if wait is None else None,
         verdict=verdict,
         ending=NOT_SENT if wait is None and verdict.is_breaker_open else None,
+    )
+
+
+def accept(progress: Progress, verdict: Verdict, *, duration: timedelta, deadline: timedelta) -> Progress:
+    """The target has accepted, with which the attempt ended. It has until `deadline` after that to tell the end."""
+    ended = end_attempt(progress, verdict, duration=duration, wait=None)
+    assert ended.completed_at is not None
+    return replace(
+        ended,
+        status=Status.RUNNING,
+        completed_at=None,
+        ending=AT_TARGET,
+        complete_by=ended.completed_at + deadline,
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from services.dispatcher.domain.backoff import RetryPolicy
+from services.dispatcher.domain.completion import Completion
 from services.dispatcher.domain.limits import Limits
 from services.dispatcher.domain.targets.plan import TargetPlan
 
@@ -28,6 +29,7 @@ class Plan:
     priority: int = DEFAULT_PRIORITY
     is_at_most_once: bool = False
     limits: Limits | None = None
+    completion: Completion | None = None
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     error: str = ""
 

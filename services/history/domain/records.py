@@ -19,6 +19,8 @@ class Status(IntEnum):
 
 
 FIRST_FINAL = int(Status.SUCCESS)
+ACCEPTED = 16
+"""The reason code of one that is under way at its target, which is to tell how it ends."""
 
 
 class Record(NamedTuple):

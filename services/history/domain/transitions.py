@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from services.history.domain.records import FIRST_FINAL, Record, Status
+from services.history.domain.records import ACCEPTED, FIRST_FINAL, Record, Status
 
 KNOWN_ENDS = frozenset({Status.SUCCESS, Status.FAILED, Status.TIMED_OUT, Status.CANCELLED})
 """Ends that an execution has only after it began, and that somebody saw."""
@@ -14,9 +14,11 @@ DECISIONS = frozenset({Status.SKIPPED, Status.LOST})
 def is_stale(news: Record, sealed_epoch: int) -> bool:
     """Whether it tells of a start or a decision by an owner whose shard has been taken over since.
 
-    Other ends are never stale: work that was really done is not thrown away.
+    Other ends are never stale, nor is what a target has accepted: work that was really done is not thrown away.
     """
-    return news.epoch < sealed_epoch and (news.status < FIRST_FINAL or news.status in DECISIONS)
+    if news.epoch >= sealed_epoch:
+        return False
+    return news.status in DECISIONS or (news.status < FIRST_FINAL and news.reason_code != ACCEPTED)
 
 
 def is_granted(claim: Record, stored: Record | None) -> bool:
@@ -37,7 +39,8 @@ def supersedes(news: Record, stored: Record) -> bool:
     A final record never moves, but for what was decided and not seen: when one thought lost, or skipped, turns out to
     have been under way and ended, that is how it really ended. A stretch of skipped ones stays: it speaks for more.
     Success counts whichever delivery brought it; any other end counts only when no later delivery is under way.
-    Otherwise a later delivery supersedes an earlier one, and within a delivery progress does.
+    Otherwise a later delivery supersedes an earlier one, and within a delivery progress does: that the target has
+    accepted it, too.
     """
     if stored.status >= FIRST_FINAL:
         is_known_now = news.status in KNOWN_ENDS
@@ -48,7 +51,11 @@ def supersedes(news: Record, stored: Record) -> bool:
         return True
     if news.delivery < stored.delivery:
         return False
-    return news.status > stored.status or news.attempt_count > stored.attempt_count
+    if news.status > stored.status or news.attempt_count > stored.attempt_count:
+        return True
+    return (
+        news.reason_code == ACCEPTED and stored.reason_code != ACCEPTED and news.attempt_count == stored.attempt_count
+    )
 
 
 def advance(stored: Record | None, news: Record) -> Record:

@@ -85,13 +85,14 @@ class EtcdShardStore:
         return (await self._etcd.txn(compares, puts)).succeeded
 
     def _orders(self, items: Sequence[tuple[bytes, bytes]], *, is_complete: bool) -> ShardChange:
-        values: dict[str, list[bytes]] = {"": [], "cancel": [], "followup": [], "signal": []}
+        values: dict[str, list[bytes]] = {"": [], "cancel": [], "completion": [], "followup": [], "signal": []}
         for key, value in items:
             values.setdefault(keys.trigger_part(key), []).append(value)
         return ShardChange(
             is_complete=is_complete,
             triggers=[self._sealed.read_trigger(value) for value in values[""]],
             cancels=[stored_job_pb2.StoredCancel.FromString(value) for value in values["cancel"]],
+            completions=[stored_job_pb2.StoredCompletion.FromString(value) for value in values["completion"]],
             follow_ups=[stored_job_pb2.StoredFollowUp.FromString(value) for value in values["followup"]],
             signals=[stored_job_pb2.StoredSignal.FromString(value) for value in values["signal"]],
         )

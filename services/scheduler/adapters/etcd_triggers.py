@@ -79,6 +79,10 @@ class EtcdTriggerStore:
         """See ports.TriggerStore."""
         await self._forget(keys.cancel, cancels)
 
+    async def settle_completions(self, completions: Sequence[tuple[int, str]]) -> None:
+        """See ports.TriggerStore."""
+        await self._forget(keys.completion, completions)
+
     async def _forget(self, key: Callable[[int, str], bytes], places: Sequence[tuple[int, str]]) -> None:
         for start in range(0, len(places), MOST_OPERATIONS):
             chunk = places[start : start + MOST_OPERATIONS]

@@ -22,6 +22,7 @@ from services.scheduler.ports.dead_letters import DeadLetterFinder
 from services.scheduler.ports.ledger import Ledger
 from services.scheduler.runs.backfills import Backfills
 from services.scheduler.runs.cancellations import Cancellations
+from services.scheduler.runs.completions import ExecutionCompletions
 from services.scheduler.runs.dead_letters import DeadLetterReplays
 from services.scheduler.runs.explanations import Explanations
 from services.scheduler.runs.replays import Replays
@@ -59,6 +60,7 @@ def build_api(stores: Stores, ledger: Ledger, letters: DeadLetterFinder, clock: 
         backfills=backfills,
         replays=replays,
         cancellations=Cancellations(jobs, stores.cancels, ledger, clock),
+        completions=ExecutionCompletions(stores.versions, stores.completions, ledger, clock),
         explanations=Explanations(jobs, stores.versions, schedules, ledger, clock),
     )
     previews = Previews(stores.jobs, stores.calendars, clock)

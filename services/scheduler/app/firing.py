@@ -15,6 +15,7 @@ from services.scheduler.domain.timeline import Timeline
 from services.scheduler.firing.absences import Absences
 from services.scheduler.firing.admission import Admission
 from services.scheduler.firing.begun import BegunVersions
+from services.scheduler.firing.completions import Completions
 from services.scheduler.firing.endings import Endings
 from services.scheduler.firing.follow_ups import FollowUps
 from services.scheduler.firing.notes import Notes
@@ -68,10 +69,14 @@ def build_firing(node: Node, settings: SchedulerSettings, stores: Stores, ledger
     quotas = Quotas(stores.quotas, stores.namespace_book, node.member.instance, lease_generation, clock)
     follow_ups = FollowUps(stores.follow_ups, stores.dependants, ledger, stores.jobs, clock)
     rounds = Rounds(stores.rounds, stores.jobs, clock)
+    completions = Completions(
+        owned=owned, outbox=outbox, ends=outcomes, notes=notes, settler=settler, store=stores.completions, clock=clock
+    )
     admission = Admission(
-        owned=owned, outbox=outbox, notes=notes, settler=settler, quotas=quotas, followers=follow_ups, clock=clock
+        owned=owned, outbox=outbox, notes=notes, settler=settler, quotas=quotas, followers=follow_ups,
+        accepted=completions, clock=clock,
     )  # fmt: skip
-    outcomes.subscribe(admission.ended)
+    outcomes.subscribe(completions.accept, admission.ended)
     quotas.on_change(admission.quota_changed)
     absences = Absences(owned, notes, clock)
     watermarks = Watermarks(store=stores.shards, owned=owned, clock=clock, interval=settings.watermark_interval)
@@ -81,7 +86,7 @@ def build_firing(node: Node, settings: SchedulerSettings, stores: Stores, ledger
     )  # fmt: skip
     orders = Orders(
         jobs=stores.jobs, calendars=stores.calendar_book, admission=admission, notes=notes, settler=settler,
-        followers=follow_ups, signals=rounds, clock=clock,
+        followers=follow_ups, completions=completions, signals=rounds, clock=clock,
     )  # fmt: skip
     endings = Endings(
         timeline=timeline, notes=notes, shards=stores.shards, clock=clock, grace=settings.grace_period
@@ -100,10 +105,10 @@ def build_firing(node: Node, settings: SchedulerSettings, stores: Stores, ledger
     )  # fmt: skip
     ownership = ShardOwnership(node.etcd, lease, peers, node.member, shard_count, own, clock)
     parts = FiringParts(
-        timeline=timeline, owned=owned, outbox=outbox, admission=admission, notes=notes, settler=settler,
-        ownership=ownership, dispatchers=dispatchers, begun=begun,
+        timeline=timeline, owned=owned, outbox=outbox, admission=admission, completions=completions, notes=notes,
+        settler=settler, ownership=ownership, dispatchers=dispatchers, begun=begun,
     )  # fmt: skip
-    measure(owned, timeline, outbox, clock)
+    measure(owned, timeline, outbox, completions, clock)
     loops = {
         "peers": peers.run,
         "dispatchers": dispatchers.run,
@@ -114,6 +119,7 @@ def build_firing(node: Node, settings: SchedulerSettings, stores: Stores, ledger
         "absences": absences.run,
         "quotas": quotas.run,
         "admission": admission.run,
+        "completions": completions.run,
         "follow-ups": follow_ups.run,
         "rounds": rounds.run,
         "ticker": ticker.run,
@@ -123,7 +129,7 @@ def build_firing(node: Node, settings: SchedulerSettings, stores: Stores, ledger
     return Firing(loops=loops, hand_over=ownership.hand_over)
 
 
-def measure(owned: OwnedShards, timeline: Timeline, outbox: Outbox, clock: Clock) -> None:
+def measure(owned: OwnedShards, timeline: Timeline, outbox: Outbox, completions: Completions, clock: Clock) -> None:
     """Lets the gauges look when they are asked."""
 
     def watermark_lag() -> float:
@@ -134,4 +140,5 @@ def measure(owned: OwnedShards, timeline: Timeline, outbox: Outbox, clock: Clock
     metrics.JOBS.set_function(lambda: len(timeline))
     metrics.QUEUED.set_function(lambda: outbox.queued)
     metrics.OUTSTANDING.set_function(lambda: outbox.outstanding)
+    metrics.ACCEPTED.set_function(lambda: completions.count)
     metrics.WATERMARK_LAG.set_function(watermark_lag)

@@ -11,6 +11,7 @@ from services.scheduler.domain.timeline import Timeline
 from services.scheduler.firing.admission import Admission
 from services.scheduler.firing.audit import LedgerAudit
 from services.scheduler.firing.begun import BegunVersions
+from services.scheduler.firing.completions import Completions
 from services.scheduler.firing.notes import Notes
 from services.scheduler.firing.outbox import Outbox
 from services.scheduler.firing.owned import OwnedShards
@@ -31,6 +32,7 @@ class FiringParts:
     owned: OwnedShards
     outbox: Outbox
     admission: Admission
+    completions: Completions
     begun: BegunVersions
     notes: Notes
     settler: Settler
@@ -51,7 +53,16 @@ def scan_loops(
         Ownership(owned, lambda: ownership.wanted, lambda: ownership.claims),
         Standstills(owned, outbox, clock),
         StuckRuns(owned, outbox, ledger, clock),
-        LedgerAudit(owned, outbox, parts.admission, parts.begun, ledger, lambda: parts.dispatchers.members, clock),
+        LedgerAudit(
+            owned,
+            outbox,
+            parts.admission,
+            parts.completions,
+            parts.begun,
+            ledger,
+            lambda: parts.dispatchers.members,
+            clock,
+        ),
     )
     scan = Scan(checks, board, clock, interval=settings.scan_interval)
     return {"scan": scan.run, "findings": board.run}

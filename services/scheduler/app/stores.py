@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from libs.mesh import Node
 from services.scheduler.adapters.etcd_calendars import EtcdCalendarBook, EtcdCalendarStore, EtcdJobScan
 from services.scheduler.adapters.etcd_cancels import EtcdCancelStore
+from services.scheduler.adapters.etcd_completions import EtcdCompletionStore
 from services.scheduler.adapters.etcd_dependencies import EtcdDependants, EtcdDependencyStore
 from services.scheduler.adapters.etcd_follow_ups import EtcdFollowUpStore
 from services.scheduler.adapters.etcd_jobs import EtcdJobStore
@@ -27,6 +28,7 @@ class Stores:
     versions: EtcdVersionStore
     triggers: EtcdTriggerStore
     cancels: EtcdCancelStore
+    completions: EtcdCompletionStore
     shards: EtcdShardStore
     calendars: EtcdCalendarStore
     calendar_book: EtcdCalendarBook
@@ -64,6 +66,7 @@ def open_stores(node: Node, shard_count: int, sealed: Sealed = NOTHING_SEALED) -
         versions=EtcdVersionStore(etcd, sealed),
         triggers=EtcdTriggerStore(etcd, shard_count, sealed),
         cancels=EtcdCancelStore(etcd, shard_count),
+        completions=EtcdCompletionStore(etcd, shard_count),
         shards=EtcdShardStore(etcd, sealed),
         calendars=EtcdCalendarStore(etcd),
         calendar_book=EtcdCalendarBook(etcd),

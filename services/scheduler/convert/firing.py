@@ -113,7 +113,7 @@ def _handed_on(job: Job) -> Job:
         priority=job.priority if job.HasField("priority") else None,
         delivery_guarantee=job.delivery_guarantee,
     )
-    for name in (job.WhichOneof("target"), "signing", "cloud_event", "limits"):
+    for name in (job.WhichOneof("target"), "signing", "cloud_event", "limits", "completion"):
         if name is not None and job.HasField(name):
             getattr(handed_on, name).CopyFrom(getattr(job, name))
     return handed_on
@@ -175,6 +175,7 @@ def deleted_job(namespace: str, job_id: str, uid: str, *, name: str = "", versio
 
 def adopted_run(execution: execution_pb2.Execution, job: FiringJob, *, shard: int, epoch: int) -> Run:
     """A run that an earlier owner handed out, or let wait for its turn, from its record."""
+    is_accepted = execution.reason_code == execution_pb2.Execution.ACCEPTED and execution.HasField("complete_by")
     cause = CAUSES_BACK.get(execution.cause, Cause.SCHEDULE)
     return Run(
         execution_id=execution.id,
@@ -193,6 +194,7 @@ def adopted_run(execution: execution_pb2.Execution, job: FiringJob, *, shard: in
             replay_of=execution.replay_of,
             parent_execution_ids=tuple(execution.parent_execution_ids),
         ),
+        complete_by_us=microseconds(instant(execution.complete_by)) if is_accepted else None,
     )
 
 

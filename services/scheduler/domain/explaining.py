@@ -90,6 +90,8 @@ def _recorded(account: Account, zone: ZoneInfo) -> tuple[Verdict, str]:
     match account.status:
         case "PENDING":
             return Verdict.PENDING, f"{run} is promised, and waits for its start"
+        case "RUNNING" if account.reason_code == "ACCEPTED":
+            return Verdict.PENDING, f"{run} was delivered; {why}"
         case "RUNNING":
             return Verdict.PENDING, f"{run} is under way"
         case "SUCCESS":

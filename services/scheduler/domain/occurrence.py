@@ -100,7 +100,8 @@ class Run:
 
     `delivery` counts how often it was handed out; `attempts` are those of earlier deliveries, serialized. `is_patient`
     is set for runs that wait for their turn however many others do: catch-up and backfill. `is_late` is set for runs
-    of the schedule that were noticed late, after a take-over.
+    of the schedule that were noticed late, after a take-over. `complete_by_us` is set once the target has accepted it:
+    until then it has time to tell how it ended.
     """
 
     execution_id: str
@@ -116,3 +117,4 @@ class Run:
     origin: Origin = NO_ORIGIN
     is_patient: bool = False
     is_late: bool = False
+    complete_by_us: int | None = None

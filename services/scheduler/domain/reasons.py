@@ -19,6 +19,7 @@ SENTENCES = {
     "DELETED": "the job was deleted before it ran",
     "CANCELLED_BY_USER": "somebody cancelled it",
     "POLICY": "a policy forbids it",
+    "ACCEPTED": "the target has accepted it, and is to tell how it ends",
 }
 UNTOLD = "no reason was recorded"
 

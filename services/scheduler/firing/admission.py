@@ -56,6 +56,19 @@ class Followers(Protocol):
         """The run has ended, and the ledger knows it."""
 
 
+class AcceptedRuns(Protocol):
+    """Who waits for targets that have accepted runs."""
+
+    def adopt(self, runs: Iterable[Run]) -> None:
+        """Takes runs that were accepted some time ago."""
+
+    def cancel(self, execution_id: str, *, reason: str, code: Reason) -> bool:
+        """Ends an accepted run; False when it is none."""
+
+    def forget(self, shard: int) -> None:
+        """Drops everything of a shard that is not owned any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waiter:
     """A run that waits for a quota, and when its patience ends (monotonic seconds)."""
@@ -76,6 +89,7 @@ class Admission:
         settler: Settler,
         quotas: QuotaGate,
         followers: Followers,
+        accepted: AcceptedRuns,
         clock: Clock,
     ) -> None:
         self._owned = owned
@@ -84,6 +98,7 @@ class Admission:
         self._settler = settler
         self._quotas = quotas
         self._followers = followers
+        self._accepted = accepted
         self._clock = clock
         self._slots = Slots()
         self._began_us: dict[str, int] = {}
@@ -95,7 +110,7 @@ class Admission:
         self._outbox.submit([run for run in runs if self._admit(run)])
 
     def adopt(self, shard: OwnedShard, running: Sequence[Run], waiting: Sequence[Run]) -> None:
-        """Takes over what an earlier owner left: runs that were handed out, and runs that waited for their turn.
+        """Takes over what an earlier owner left: runs that were handed out or accepted, and runs that waited.
 
         A run that counts as under way already, though no dispatcher was known to have it, is not counted twice.
         """
@@ -107,7 +122,8 @@ class Admission:
             self._quotas.adopt(run.job.namespace)
             if run.cause is not Cause.REPLAY:
                 self._followers.begin(shard, run)
-        self._outbox.adopt(running)
+        self._accepted.adopt(run for run in running if run.complete_by_us is not None)
+        self._outbox.adopt([run for run in running if run.complete_by_us is None])
         for run in waiting:
             if not self._is_called_off(shard, run):
                 self.submit([run])
@@ -133,6 +149,8 @@ class Admission:
             self._explain(shard, waiter.run, Execution.CANCELLED, code, reason)
             self._pass_on(waiter.run)
             return True
+        if self._accepted.cancel(execution_id, reason=reason, code=code):
+            return True
         return self._outbox.cancel(execution_id, reason=reason, code=code)
 
     def withdraw(self, shard: OwnedShard, job_uid: str, code: Reason, reason: str, *, also_asked_for: bool) -> None:
@@ -153,6 +171,7 @@ class Admission:
 
     def forget(self, shard: int) -> None:
         """Drops everything of a shard that is not owned any more."""
+        self._accepted.forget(shard)
         granted = [run for run in self._slots.forget(shard) if not self._is_waiter(run)]
         for run in granted:
             self._began_us.pop(run.execution_id, None)

@@ -11,6 +11,7 @@ from services.scheduler.convert.firing import adopted_run
 from services.scheduler.domain.invariants import Kind, Suspicion
 from services.scheduler.firing.admission import Admission
 from services.scheduler.firing.begun import BegunVersions
+from services.scheduler.firing.completions import Completions
 from services.scheduler.firing.outbox import Outbox
 from services.scheduler.firing.owned import OwnedShard, OwnedShards
 from services.scheduler.ports.ledger import Ledger
@@ -34,6 +35,7 @@ class LedgerAudit:
         owned: OwnedShards,
         outbox: Outbox,
         admission: Admission,
+        completions: Completions,
         begun: BegunVersions,
         ledger: Ledger,
         dispatchers: Callable[[], Collection[str]],
@@ -43,6 +45,7 @@ class LedgerAudit:
         self._owned = owned
         self._outbox = outbox
         self._admission = admission
+        self._completions = completions
         self._begun = begun
         self._ledger = ledger
         self._dispatchers = dispatchers
@@ -79,12 +82,15 @@ class LedgerAudit:
         await self._adopt(shard, certain)
 
     def _unheld_of(self, shard: OwnedShard, unfinished: Sequence[Execution]) -> dict[str, Execution]:
-        """Those that were begun and are neither at a dispatcher, nor on the way to one, nor about to be ended here."""
+        """Those that were begun and are neither at a dispatcher or on the way to one, nor with their target, nor about
+        to be ended here.
+        """
         suspects = [
             each
             for each in unfinished
             if each.status == Execution.RUNNING
             and each.id not in shard.unrecorded
+            and not self._completions.is_accepted(each.id)
             and not self._outbox.is_handed_out(each.id)
         ]
         queued = self._outbox.queued_ids() if suspects else frozenset()

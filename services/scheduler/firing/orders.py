@@ -37,6 +37,13 @@ class Signals(Protocol):
         """Takes one in. Repeating it changes nothing."""
 
 
+class Completions(Protocol):
+    """Who ends runs as their targets tell."""
+
+    def take(self, shard: OwnedShard, completion: stored_job_pb2.StoredCompletion) -> None:
+        """Takes an end in. Repeating it changes nothing."""
+
+
 class Orders:
     """Carries orders out. An order that comes twice is carried out once."""
 
@@ -49,6 +56,7 @@ class Orders:
         notes: Notes,
         settler: Settler,
         followers: Followers,
+        completions: Completions,
         signals: Signals,
         clock: Clock,
     ) -> None:
@@ -58,12 +66,15 @@ class Orders:
         self._notes = notes
         self._settler = settler
         self._followers = followers
+        self._completions = completions
         self._signals = signals
         self._clock = clock
 
     async def take(self, shard: OwnedShard, change: ShardChange) -> None:
-        """Carries out what is new: runs first, since a wish to stop one may come with it."""
+        """Carries out what is new: runs first, since a wish to stop one, or its end, may come with it."""
         await self._fire(shard, change.triggers)
+        for completion in change.completions:
+            self._completions.take(shard, completion)
         for cancel in change.cancels:
             self._cancel(shard, cancel)
         for signal in change.signals:

@@ -2,22 +2,25 @@
 
 import random
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol
 
 from chronos.dispatcher.v1 import delivery_service_pb2 as delivery
+from chronos.history.v1 import execution_pb2
 
 from libs.etcd.rendezvous import owner_of
 from libs.log import get_logger
 from services.scheduler import metrics
 from services.scheduler.domain.occurrence import Run
+from services.scheduler.firing.lanes import Adoption, Lane, Stop
 from services.scheduler.firing.outgoing import Outgoing
 from services.scheduler.firing.owned import OwnedShards
 from services.scheduler.ports.ledger import DispatcherLink, Reason, Status
 
 BATCH = 500
 Kind = delivery.DeliveryEvent
-ANSWERS = (Kind.HELD, Kind.UNKNOWN, Kind.FINISHED)
+Reasons = execution_pb2.Execution
+ANSWERS = (Kind.HELD, Kind.UNKNOWN, Kind.FINISHED, Kind.ACCEPTED)
 
 
 class Listener(Protocol):
@@ -29,6 +32,9 @@ class Listener(Protocol):
     def ended(self, run: Run, status: Status) -> None:
         """The ledger has the run's end."""
 
+    def accepted(self, run: Run) -> None:
+        """The ledger has that its target has accepted it; no dispatcher has it any more."""
+
     def orphaned(self, run: Run) -> None:
         """It must be handed out again, but its job is gone (its definition is empty)."""
 
@@ -37,38 +43,6 @@ class Listener(Protocol):
 
     def cancelled(self, run: Run, reason: str, code: Reason) -> None:
         """It was to be stopped, and no dispatcher has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Why a run is to be stopped."""
-
-    reason: str
-    code: Reason
-
-
-@dataclass(slots=True)
-class Lane:
-    """An open link: what may still be sent, and what was sent and has not ended."""
-
-    link: DispatcherLink
-    credit: int = 0
-    is_draining: bool = False
-    held: dict[str, Run] = field(default_factory=dict)
-    asked: dict[str, Run] = field(default_factory=dict)
-    """Of those, which the dispatcher was asked about again; whatever it answers takes them out."""
-
-
-@dataclass(slots=True)
-class Adoption:
-    """A run of an earlier owner, until a dispatcher says that it holds it or all say that they do not.
-
-    `is_recorded` for one that came out of the ledger. Of one whose link broke nobody knows whether it is there.
-    """
-
-    run: Run
-    asked: set[str]
-    is_recorded: bool = False
 
 
 class Outbox:
@@ -198,6 +172,24 @@ class Outbox:
             self._finish(run, status)
         return run is not None
 
+    def find(self, execution_id: str) -> Run | None:
+        """A run that waits for a dispatcher or is at one. Looks at every one that waits."""
+        if (adoption := self._adoptions.get(execution_id)) is not None:
+            return adoption.run
+        for held in self._all_held():
+            if execution_id in held:
+                return held[execution_id]
+        return next((run for run in self._queue if run.execution_id == execution_id), None)
+
+    def cut_short(self, execution_id: str, status: Status) -> None:
+        """Takes a run's end from the ledger, which its target has told: whoever has it stops."""
+        for lane in self._lanes.values():
+            if execution_id in lane.held:
+                lane.link.cancel(execution_id, "its target has told how it ended", Reasons.REASON_UNSPECIFIED)
+        for run in self._queue.take_if(lambda run: run.execution_id == execution_id):
+            self._finish(run, status)
+        self.conclude(execution_id, status)
+
     def awaits(self, execution_ids: Iterable[str]) -> bool:
         """Whether any of these is at a dispatcher."""
         return any(identity in held for identity in execution_ids for held in self._all_held())
@@ -263,11 +255,13 @@ class Outbox:
             case Kind.RECORDED:
                 if (run := lane.held.get(identity)) is not None:
                     self._recorded(run)
-            case Kind.FINISHED:
+            case Kind.FINISHED | Kind.ACCEPTED:
                 adoption = self._adoptions.pop(identity, None)
                 run = lane.held.pop(identity, None) or (adoption.run if adoption else None)
-                if run is not None:
+                if run is not None and event.kind == Kind.FINISHED:
                     self._finish(run, event.status)
+                elif run is not None:
+                    self._accept(run)
             case Kind.RETURNED:
                 if (run := lane.held.pop(identity, None)) is not None:
                     self._begun.discard(identity)  # what was begun and may not be repeated is never given back
@@ -302,6 +296,15 @@ class Outbox:
         self._forget_run(run.execution_id)
         self._listener.recorded(run)
         self._listener.ended(run, status)
+
+    def _accept(self, run: Run) -> None:
+        stop = self._stops.get(run.execution_id)
+        self._forget_run(run.execution_id)
+        self._listener.recorded(run)
+        if stop is not None:
+            self._listener.cancelled(run, stop.reason, stop.code)
+        else:
+            self._listener.accepted(run)
 
     def _lose(self, run: Run) -> None:
         self._forget_run(run.execution_id)

@@ -13,6 +13,7 @@ from services.scheduler.ports.ledger import Reason, Status
 Execution = execution_pb2.Execution
 DELETED = "the run was interrupted, and its job was deleted before it could be handed out again"
 LOST = "the dispatcher was lost after the request may have gone out; the job is delivered at most once"
+OnAccepted = Callable[[Run], None]
 OnEnded = Callable[[OwnedShard, Run, Status], None]
 
 
@@ -23,10 +24,12 @@ class Outcomes:
         self._owned = owned
         self._settler = settler
         self._notes = notes
+        self._on_accepted: list[OnAccepted] = []
         self._on_ended: list[OnEnded] = []
 
-    def subscribe(self, on_ended: OnEnded) -> None:
-        """`on_ended` is called when a run that was under way has ended."""
+    def subscribe(self, on_accepted: OnAccepted, on_ended: OnEnded) -> None:
+        """`on_accepted` is called when a target has accepted a run, `on_ended` when one under way has ended."""
+        self._on_accepted.append(on_accepted)
         self._on_ended.append(on_ended)
 
     def recorded(self, run: Run) -> None:
@@ -37,6 +40,12 @@ class Outcomes:
         shard.unrecorded.pop(run.execution_id, None)
         if run.cause not in (Cause.SCHEDULE, Cause.REPLAY):
             self._settler.settle(shard, run.execution_id)
+
+    def accepted(self, run: Run) -> None:
+        """See outbox.Listener."""
+        if self._owned.get(run.shard, run.epoch) is not None:
+            for on_accepted in self._on_accepted:
+                on_accepted(run)
 
     def ended(self, run: Run, status: Status) -> None:
         """See outbox.Listener."""

@@ -27,9 +27,10 @@ class OwnedShard:
     Everything up to `horizon_us` was fired; of that, `unrecorded` is not in the ledger yet. `recorded` are ids that
     an earlier owner got recorded past its watermark. `triggers` are promised runs that were taken up: those whose keys
     are still in etcd, and the last ones that were settled, which a listing under way may still show. `cancels` are
-    executions that somebody wants stopped. `broken` are jobs whose schedule cannot be read, with the calendars that
-    they name. The owner before may have known nothing of changes after `unseen_us`. `buried` are deleted jobs
-    (namespace, id, uid) that left a tombstone, and when they were deleted. Only while `is_open` does it fire.
+    executions that somebody wants stopped, `completions` those whose targets have told their end. `broken` are jobs
+    whose schedule cannot be read, with the calendars that they name. The owner before may have known nothing of changes
+    after `unseen_us`. `buried` are deleted jobs (namespace, id, uid) that left a tombstone, and when they were deleted.
+    Only while `is_open` does it fire.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class OwnedShard:
         "broken",
         "buried",
         "cancels",
+        "completions",
         "epoch",
         "horizon_us",
         "is_open",
@@ -60,6 +62,7 @@ class OwnedShard:
         self.recorded: set[str] = set()
         self.triggers: set[str] = set()
         self.cancels: set[str] = set()
+        self.completions: set[str] = set()
         self.broken: dict[tuple[str, str], tuple[str, ...]] = {}
         self.jobs: dict[tuple[str, str], FiringJob] = {}
         self.buried: dict[tuple[str, str, str], int] = {}

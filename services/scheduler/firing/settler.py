@@ -1,4 +1,4 @@
-"""Forgetting promised runs, and wishes to stop runs, once they have been met."""
+"""Forgetting promised runs, wishes to stop runs, and completions, once they have been met."""
 
 import asyncio
 from collections import deque
@@ -15,13 +15,14 @@ BATCH = 50
 
 
 class Settler:
-    """Forgets triggers whose executions are recorded, and cancels whose executions have ended."""
+    """Forgets triggers whose executions are recorded, cancels and completions of executions that have ended."""
 
     def __init__(self, store: TriggerStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._triggers: deque[tuple[OwnedShard, str]] = deque()
         self._cancels: deque[tuple[int, str]] = deque()
+        self._completions: deque[tuple[int, str]] = deque()
         self._added = asyncio.Event()
         self._settled = 0
         self._log = get_logger()
@@ -29,7 +30,7 @@ class Settler:
     @property
     def backlog(self) -> Backlog:
         """What is to be forgotten and is not yet."""
-        return Backlog(len(self._triggers) + len(self._cancels), self._settled)
+        return Backlog(len(self._triggers) + len(self._cancels) + len(self._completions), self._settled)
 
     def settle(self, shard: OwnedShard, execution_id: str) -> None:
         """Takes a trigger to be forgotten. Repeating it changes nothing."""
@@ -44,26 +45,36 @@ class Settler:
             self._cancels.append((shard.shard, execution_id))
             self._added.set()
 
+    def settle_completion(self, shard: OwnedShard, execution_id: str) -> None:
+        """Takes the end of an accepted run to be forgotten, which the ledger has."""
+        shard.completions.discard(execution_id)
+        self._completions.append((shard.shard, execution_id))
+        self._added.set()
+
     async def run(self) -> None:
         """Works until cancelled. What could not be deleted is tried again."""
         while True:
             await self._added.wait()
             await self._clock.sleep(PAUSE)
             self._added.clear()
-            triggers, cancels = self._next_triggers(), _first(self._cancels)
+            triggers, cancels, completions = self._next_triggers(), _first(self._cancels), _first(self._completions)
             try:
                 if triggers:
                     await self._store.settle([(shard.shard, identity) for shard, identity in triggers])
                 if cancels:
                     await self._store.settle_cancels(cancels)
+                if completions:
+                    await self._store.settle_completions(completions)
             except Fault as error:
                 self._triggers.extendleft(reversed(triggers))
                 self._log.warning("triggers not yet forgotten", waiting=len(self._triggers), error=error.message)
             else:
                 for _ in cancels:
                     self._cancels.popleft()
-                self._settled += len(triggers) + len(cancels)
-            if self._triggers or self._cancels:
+                for _ in completions:
+                    self._completions.popleft()
+                self._settled += len(triggers) + len(cancels) + len(completions)
+            if self._triggers or self._cancels or self._completions:
                 self._added.set()
 
     def _next_triggers(self) -> list[tuple[OwnedShard, str]]:

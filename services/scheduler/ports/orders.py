@@ -35,6 +35,16 @@ class TriggerStore(Protocol):
     async def settle_cancels(self, cancels: Sequence[tuple[int, str]]) -> None:
         """Forgets wishes to stop executions, given as (shard, execution id), which have ended."""
 
+    async def settle_completions(self, completions: Sequence[tuple[int, str]]) -> None:
+        """Forgets how executions ended, given as (shard, execution id): the ledger has it."""
+
+
+class CompletionStore(Protocol):
+    """How executions ended that their targets had accepted."""
+
+    async def add(self, completion: stored_job_pb2.StoredCompletion) -> stored_job_pb2.StoredCompletion:
+        """Makes an end durable, unless there is one already; gives the one that counts."""
+
 
 class CancelStore(Protocol):
     """Wishes to stop executions, and what they may be about."""
@@ -59,6 +69,7 @@ class ShardChange:
     removed: Sequence[tuple[str, str]] = ()
     triggers: Sequence[stored_job_pb2.StoredTrigger] = ()
     cancels: Sequence[stored_job_pb2.StoredCancel] = ()
+    completions: Sequence[stored_job_pb2.StoredCompletion] = ()
     follow_ups: Sequence[stored_job_pb2.StoredFollowUp] = ()
     signals: Sequence[stored_job_pb2.StoredSignal] = ()
 

@@ -7,11 +7,13 @@ import grpc
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import run_service_pb2, run_service_pb2_grpc
 
+from libs.faults import InvalidArgument
 from libs.rpc import context as calls
 from services.scheduler.convert.firing import instant
 from services.scheduler.ports.jobs import JobFinder
 from services.scheduler.runs.backfills import Backfills
 from services.scheduler.runs.cancellations import Cancellations
+from services.scheduler.runs.completions import ExecutionCompletions
 from services.scheduler.runs.explanations import Explanations
 from services.scheduler.runs.replays import Replays
 
@@ -28,12 +30,14 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
         backfills: Backfills,
         replays: Replays,
         cancellations: Cancellations,
+        completions: ExecutionCompletions,
         explanations: Explanations,
     ) -> None:
         self._jobs = jobs
         self._backfills = backfills
         self._replays = replays
         self._cancellations = cancellations
+        self._completions = completions
         self._explanations = explanations
 
     async def BackfillJob(
@@ -74,6 +78,22 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
         """See the proto."""
         return await self._cancellations.cancel(
             request.namespace, request.job_id, request.id, reason=request.reason, actor=_actor()
+        )
+
+    async def CompleteExecution(
+        self, request: run_service_pb2.CompleteExecutionRequest, context: Context
+    ) -> execution_pb2.Execution:
+        """See the proto."""
+        if request.error and request.status != execution_pb2.Execution.FAILED:
+            raise InvalidArgument.of("error", "goes with the status FAILED only; leave it out, or write FAILED")
+        return await self._completions.complete(
+            request.namespace,
+            request.job_id,
+            request.id,
+            status=request.status,
+            response=request.response,
+            error=request.error,
+            actor=_actor(),
         )
 
     async def ExplainJob(

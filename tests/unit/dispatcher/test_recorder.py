@@ -31,6 +31,7 @@ class Told:
 
     recorded_ids: list[str] = field(default_factory=list)
     finished_ids: list[str] = field(default_factory=list)
+    accepted_ids: list[str] = field(default_factory=list)
     refused_ids: list[str] = field(default_factory=list)
     again: bool = False
 
@@ -39,6 +40,9 @@ class Told:
 
     def finished(self, held: Held) -> None:
         self.finished_ids.append(held.id)
+
+    def accepted(self, held: Held) -> None:
+        self.accepted_ids.append(held.id)
 
     def refused(self, held: Held, *, epoch: int, is_final: bool) -> bool:
         self.refused_ids.append(held.id)

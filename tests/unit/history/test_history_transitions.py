@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.history.domain.records import Record, Status
+from services.history.domain.records import ACCEPTED, Record, Status
 from services.history.domain.transitions import advance, coalesce, is_stale
 from tests.fakes.history_records import record
 
@@ -84,6 +84,25 @@ def test_only_starts_of_older_epochs_are_stale() -> None:
     assert not is_stale(record(status=Status.FAILED, epoch=7), 8)
 
 
+def test_what_a_target_has_accepted_is_never_stale() -> None:
+    assert not is_stale(record(status=Status.RUNNING, reason_code=ACCEPTED, epoch=7), 8)
+
+
+def test_a_run_is_accepted_once_and_stays_so_within_its_attempt() -> None:
+    begun, accepted = record(status=Status.RUNNING), record(status=Status.RUNNING, reason_code=ACCEPTED)
+    assert advance(begun, accepted).reason_code == ACCEPTED
+    assert advance(accepted, begun) is accepted
+    again = record(status=Status.RUNNING, delivery=2)
+    assert advance(accepted, again).reason_code == 0
+    assert advance(again, accepted) is again
+
+
+def test_the_end_of_an_accepted_run_counts() -> None:
+    accepted = record(status=Status.RUNNING, reason_code=ACCEPTED, attempts=b"x")
+    end = advance(accepted, record(status=Status.FAILED, attempt_count=0, attempts=b""))
+    assert (end.status, end.reason_code, end.attempts) == (Status.FAILED, 0, b"x")
+
+
 def test_a_start_and_an_end_become_one() -> None:
     start, end = record(status=Status.RUNNING, started_us=50), record(started_us=None)
     assert coalesce([start, record(2), end]) == [end._replace(started_us=50), record(2)]
@@ -109,6 +128,7 @@ def news(draw: st.DrawFn) -> Record:
         attempts=b"x" * count,
         started_us=None if status == Status.PENDING else delivery * 100,
         error=f"{delivery}/{status}/{count}",
+        reason_code=draw(st.sampled_from([0, ACCEPTED])) if status == Status.RUNNING else 0,
     )
 
 

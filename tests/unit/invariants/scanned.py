@@ -40,7 +40,14 @@ class ScannedBench(Bench):
             Standstills(self.owned, self.outbox, self.clock),
             StuckRuns(self.owned, self.outbox, self.ledger, self.clock),
             LedgerAudit(
-                self.owned, self.outbox, self.admission, self.begun, self.ledger, lambda: self.live, self.clock
+                self.owned,
+                self.outbox,
+                self.admission,
+                self.completions,
+                self.begun,
+                self.ledger,
+                lambda: self.live,
+                self.clock,
             ),
         )
         self.scan = Scan(self.checks, self.board, self.clock, interval=INTERVAL)

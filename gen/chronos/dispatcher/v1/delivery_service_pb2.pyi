@@ -218,6 +218,8 @@ class DeliveryEvent(_message.Message):
         """Answer to an adoption: not held here."""
         CLAIMED: DeliveryEvent._Kind.ValueType  # 7
         """Not begun: AT_MOST_ONCE, and the ledger has a start by somebody else."""
+        ACCEPTED: DeliveryEvent._Kind.ValueType  # 8
+        """The ledger has that its target has accepted it. Not held here any more: its end comes from CompleteExecution."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What happened."""
@@ -238,6 +240,8 @@ class DeliveryEvent(_message.Message):
     """Answer to an adoption: not held here."""
     CLAIMED: DeliveryEvent.Kind.ValueType  # 7
     """Not begun: AT_MOST_ONCE, and the ledger has a start by somebody else."""
+    ACCEPTED: DeliveryEvent.Kind.ValueType  # 8
+    """The ledger has that its target has accepted it. Not held here any more: its end comes from CompleteExecution."""
 
     EXECUTION_ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int

@@ -147,6 +147,8 @@ class Execution(_message.Message):
         """Somebody cancelled it."""
         POLICY: Execution._Reason.ValueType  # 15
         """A policy forbids it."""
+        ACCEPTED: Execution._Reason.ValueType  # 16
+        """Its target has accepted it, and is to tell how it ended (RUNNING), or did not do so in time (TIMED_OUT)."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
         """Why something did not run, or not to its end."""
@@ -183,6 +185,8 @@ class Execution(_message.Message):
     """Somebody cancelled it."""
     POLICY: Execution.Reason.ValueType  # 15
     """A policy forbids it."""
+    ACCEPTED: Execution.Reason.ValueType  # 16
+    """Its target has accepted it, and is to tell how it ended (RUNNING), or did not do so in time (TIMED_OUT)."""
 
     ID_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
@@ -213,6 +217,7 @@ class Execution(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     DISPATCHER_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
+    COMPLETE_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Identity (UUID). For a scheduled run a function of the job's uid and the scheduled time: firing twice gives
     the same id. Sorts by scheduled time.
@@ -289,6 +294,10 @@ class Execution(_message.Message):
     def request(self) -> Global___Request:
         """The request as it was first sent, secrets masked. Given by GetExecution only."""
 
+    @_builtins.property
+    def complete_by(self) -> _timestamp_pb2.Timestamp:
+        """Until when its target has time to complete it; set once the target has accepted it."""
+
     def __init__(
         self,
         *,
@@ -321,10 +330,11 @@ class Execution(_message.Message):
         actor: _builtins.str = ...,
         dispatcher: _builtins.str = ...,
         request: Global___Request | None = ...,
+        complete_by: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "duration", b"duration", "request", b"request", "scheduled_time", b"scheduled_time", "skipped_until", b"skipped_until", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_by", b"complete_by", "completed_at", b"completed_at", "duration", b"duration", "request", b"request", "scheduled_time", b"scheduled_time", "skipped_until", b"skipped_until", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "attempt_count", b"attempt_count", "attempts", b"attempts", "cause", b"cause", "completed_at", b"completed_at", "delivery", b"delivery", "dispatcher", b"dispatcher", "duration", b"duration", "error", b"error", "id", b"id", "is_response_truncated", b"is_response_truncated", "job_id", b"job_id", "job_name", b"job_name", "job_uid", b"job_uid", "job_version", b"job_version", "namespace", b"namespace", "parent_execution_ids", b"parent_execution_ids", "reason", b"reason", "reason_code", b"reason_code", "replay_of", b"replay_of", "request", b"request", "response", b"response", "scheduled_time", b"scheduled_time", "skipped_count", b"skipped_count", "skipped_until", b"skipped_until", "started_at", b"started_at", "status", b"status", "status_code", b"status_code", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "attempt_count", b"attempt_count", "attempts", b"attempts", "cause", b"cause", "complete_by", b"complete_by", "completed_at", b"completed_at", "delivery", b"delivery", "dispatcher", b"dispatcher", "duration", b"duration", "error", b"error", "id", b"id", "is_response_truncated", b"is_response_truncated", "job_id", b"job_id", "job_name", b"job_name", "job_uid", b"job_uid", "job_version", b"job_version", "namespace", b"namespace", "parent_execution_ids", b"parent_execution_ids", "reason", b"reason", "reason_code", b"reason_code", "replay_of", b"replay_of", "request", b"request", "response", b"response", "scheduled_time", b"scheduled_time", "skipped_count", b"skipped_count", "skipped_until", b"skipped_until", "started_at", b"started_at", "status", b"status", "status_code", b"status_code", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

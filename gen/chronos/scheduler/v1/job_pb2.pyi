@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from chronos.scheduler.v1 import completion_pb2 as _completion_pb2
 from chronos.scheduler.v1 import grpc_target_pb2 as _grpc_target_pb2
 from chronos.scheduler.v1 import kafka_target_pb2 as _kafka_target_pb2
 from chronos.scheduler.v1 import nats_target_pb2 as _nats_target_pb2
@@ -187,6 +188,7 @@ class Job(_message.Message):
     SIGNING_FIELD_NUMBER: _builtins.int
     CLOUD_EVENT_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    COMPLETION_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """Namespace that the job lives in. Empty means `default`. Immutable."""
     id: _builtins.str
@@ -330,6 +332,10 @@ class Job(_message.Message):
     def limits(self) -> _target_limits_pb2.TargetLimits:
         """How much the target takes. Unset means as much as the dispatchers give it."""
 
+    @_builtins.property
+    def completion(self) -> _completion_pb2.Completion:
+        """The target tells later how an execution ended. Unset means that its answer is the end."""
+
     def __init__(
         self,
         *,
@@ -374,10 +380,11 @@ class Job(_message.Message):
         signing: _signing_pb2.Signing | None = ...,
         cloud_event: _signing_pb2.CloudEvent | None = ...,
         limits: _target_limits_pb2.TargetLimits | None = ...,
+        completion: _completion_pb2.Completion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_max_queued_runs", b"_max_queued_runs", "_max_runs", b"_max_runs", "_priority", b"_priority", "calendars", b"calendars", "catch_up", b"catch_up", "cloud_event", b"cloud_event", "created_at", b"created_at", "dependencies", b"dependencies", "dst_policy", b"dst_policy", "enabled", b"enabled", "end_time", b"end_time", "grpc", b"grpc", "jitter", b"jitter", "kafka", b"kafka", "limits", b"limits", "max_queued_runs", b"max_queued_runs", "max_runs", b"max_runs", "nats", b"nats", "next_run", b"next_run", "priority", b"priority", "rabbitmq", b"rabbitmq", "retry_policy", b"retry_policy", "signing", b"signing", "start_time", b"start_time", "target", b"target", "timeout", b"timeout", "updated_at", b"updated_at", "webhook", b"webhook", "websocket", b"websocket"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_max_queued_runs", b"_max_queued_runs", "_max_runs", b"_max_runs", "_priority", b"_priority", "calendars", b"calendars", "catch_up", b"catch_up", "cloud_event", b"cloud_event", "completion", b"completion", "created_at", b"created_at", "dependencies", b"dependencies", "dst_policy", b"dst_policy", "enabled", b"enabled", "end_time", b"end_time", "grpc", b"grpc", "jitter", b"jitter", "kafka", b"kafka", "limits", b"limits", "max_queued_runs", b"max_queued_runs", "max_runs", b"max_runs", "nats", b"nats", "next_run", b"next_run", "priority", b"priority", "rabbitmq", b"rabbitmq", "retry_policy", b"retry_policy", "signing", b"signing", "start_time", b"start_time", "target", b"target", "timeout", b"timeout", "updated_at", b"updated_at", "webhook", b"webhook", "websocket", b"websocket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_max_queued_runs", b"_max_queued_runs", "_max_runs", b"_max_runs", "_priority", b"_priority", "active_windows", b"active_windows", "blackout_windows", b"blackout_windows", "calendars", b"calendars", "catch_up", b"catch_up", "cloud_event", b"cloud_event", "concurrency", b"concurrency", "created_at", b"created_at", "delivery_guarantee", b"delivery_guarantee", "dependencies", b"dependencies", "description", b"description", "dst_policy", b"dst_policy", "enabled", b"enabled", "end_time", b"end_time", "etag", b"etag", "grpc", b"grpc", "id", b"id", "jitter", b"jitter", "kafka", b"kafka", "limits", b"limits", "max_queued_runs", b"max_queued_runs", "max_runs", b"max_runs", "missed_run_policy", b"missed_run_policy", "name", b"name", "namespace", b"namespace", "nats", b"nats", "next_run", b"next_run", "priority", b"priority", "rabbitmq", b"rabbitmq", "retry_policy", b"retry_policy", "schedule", b"schedule", "signing", b"signing", "start_time", b"start_time", "tags", b"tags", "target", b"target", "timeout", b"timeout", "timezone", b"timezone", "uid", b"uid", "updated_at", b"updated_at", "updated_by", b"updated_by", "version", b"version", "webhook", b"webhook", "websocket", b"websocket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_max_queued_runs", b"_max_queued_runs", "_max_runs", b"_max_runs", "_priority", b"_priority", "active_windows", b"active_windows", "blackout_windows", b"blackout_windows", "calendars", b"calendars", "catch_up", b"catch_up", "cloud_event", b"cloud_event", "completion", b"completion", "concurrency", b"concurrency", "created_at", b"created_at", "delivery_guarantee", b"delivery_guarantee", "dependencies", b"dependencies", "description", b"description", "dst_policy", b"dst_policy", "enabled", b"enabled", "end_time", b"end_time", "etag", b"etag", "grpc", b"grpc", "id", b"id", "jitter", b"jitter", "kafka", b"kafka", "limits", b"limits", "max_queued_runs", b"max_queued_runs", "max_runs", b"max_runs", "missed_run_policy", b"missed_run_policy", "name", b"name", "namespace", b"namespace", "nats", b"nats", "next_run", b"next_run", "priority", b"priority", "rabbitmq", b"rabbitmq", "retry_policy", b"retry_policy", "schedule", b"schedule", "signing", b"signing", "start_time", b"start_time", "tags", b"tags", "target", b"target", "timeout", b"timeout", "timezone", b"timezone", "uid", b"uid", "updated_at", b"updated_at", "updated_by", b"updated_by", "version", b"version", "webhook", b"webhook", "websocket", b"websocket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015

@@ -234,6 +234,48 @@ class CancelExecutionRequest(_message.Message):
 Global___CancelExecutionRequest: _TypeAlias = CancelExecutionRequest  # noqa: Y015
 
 @_typing.final
+class CompleteExecutionRequest(_message.Message):
+    """What CompleteExecution takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """Namespace of the execution. Empty means `default`."""
+    job_id: _builtins.str
+    """Id of the job; NOT_FOUND when the execution is another job's. Empty means any."""
+    id: _builtins.str
+    """Id of the execution."""
+    status: _execution_pb2.Execution.Status.ValueType
+    """How it ended: SUCCESS or FAILED. Unset means SUCCESS."""
+    response: _builtins.str
+    """What came of it, for the ledger, which keeps the first 16 KiB by default: at most 64 KiB."""
+    error: _builtins.str
+    """What went wrong, with FAILED only: at most 1,024 characters."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        id: _builtins.str = ...,
+        status: _execution_pb2.Execution.Status.ValueType = ...,
+        response: _builtins.str = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "id", b"id", "job_id", b"job_id", "namespace", b"namespace", "response", b"response", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteExecutionRequest: _TypeAlias = CompleteExecutionRequest  # noqa: Y015
+
+@_typing.final
 class ExplainJobRequest(_message.Message):
     """What ExplainJob takes."""
 

@@ -51,6 +51,11 @@ class RunServiceStub:
                 request_serializer=chronos_dot_scheduler_dot_v1_dot_run__service__pb2.CancelExecutionRequest.SerializeToString,
                 response_deserializer=chronos_dot_history_dot_v1_dot_execution__pb2.Execution.FromString,
                 _registered_method=True)
+        self.CompleteExecution = channel.unary_unary(
+                '/chronos.scheduler.v1.RunService/CompleteExecution',
+                request_serializer=chronos_dot_scheduler_dot_v1_dot_run__service__pb2.CompleteExecutionRequest.SerializeToString,
+                response_deserializer=chronos_dot_history_dot_v1_dot_execution__pb2.Execution.FromString,
+                _registered_method=True)
         self.ExplainJob = channel.unary_unary(
                 '/chronos.scheduler.v1.RunService/ExplainJob',
                 request_serializer=chronos_dot_scheduler_dot_v1_dot_run__service__pb2.ExplainJobRequest.SerializeToString,
@@ -87,6 +92,16 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompleteExecution(self, request, context):
+        """Tells how an execution ended whose job has a `completion`: to be called by its target, which has the id from the
+        delivery. Durable when it answers; a moment later the execution has its final status. The first completion counts:
+        repeating it with the same status changes nothing, another one is FAILED_PRECONDITION, as is one that comes after the
+        deadline.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExplainJob(self, request, context):
         """Tells why a job ran or did not run at a time.
         """
@@ -110,6 +125,11 @@ def add_RunServiceServicer_to_server(servicer, server):
             'CancelExecution': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelExecution,
                     request_deserializer=chronos_dot_scheduler_dot_v1_dot_run__service__pb2.CancelExecutionRequest.FromString,
+                    response_serializer=chronos_dot_history_dot_v1_dot_execution__pb2.Execution.SerializeToString,
+            ),
+            'CompleteExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompleteExecution,
+                    request_deserializer=chronos_dot_scheduler_dot_v1_dot_run__service__pb2.CompleteExecutionRequest.FromString,
                     response_serializer=chronos_dot_history_dot_v1_dot_execution__pb2.Execution.SerializeToString,
             ),
             'ExplainJob': grpc.unary_unary_rpc_method_handler(
@@ -199,6 +219,33 @@ class RunService:
             target,
             '/chronos.scheduler.v1.RunService/CancelExecution',
             chronos_dot_scheduler_dot_v1_dot_run__service__pb2.CancelExecutionRequest.SerializeToString,
+            chronos_dot_history_dot_v1_dot_execution__pb2.Execution.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompleteExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chronos.scheduler.v1.RunService/CompleteExecution',
+            chronos_dot_scheduler_dot_v1_dot_run__service__pb2.CompleteExecutionRequest.SerializeToString,
             chronos_dot_history_dot_v1_dot_execution__pb2.Execution.FromString,
             options,
             channel_credentials,

@@ -47,6 +47,12 @@ class RunServiceStub:
     follows. What the endpoint has begun, it may go on with. FAILED_PRECONDITION when the execution has ended.
     Idempotent. Answers before it has stopped; then its status is CANCELLED.
     """
+    CompleteExecution: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CompleteExecutionRequest, _execution_pb2.Execution]
+    """Tells how an execution ended whose job has a `completion`: to be called by its target, which has the id from the
+    delivery. Durable when it answers; a moment later the execution has its final status. The first completion counts:
+    repeating it with the same status changes nothing, another one is FAILED_PRECONDITION, as is one that comes after the
+    deadline.
+    """
     ExplainJob: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ExplainJobRequest, _run_service_pb2.ExplainJobResponse]
     """Tells why a job ran or did not run at a time."""
 
@@ -67,6 +73,12 @@ class RunServiceAsyncStub(RunServiceStub):
     """Stops an execution that waits or runs: the answer to its request is not waited for any more, and no attempt
     follows. What the endpoint has begun, it may go on with. FAILED_PRECONDITION when the execution has ended.
     Idempotent. Answers before it has stopped; then its status is CANCELLED.
+    """
+    CompleteExecution: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CompleteExecutionRequest, _execution_pb2.Execution]  # type: ignore[assignment]
+    """Tells how an execution ended whose job has a `completion`: to be called by its target, which has the id from the
+    delivery. Durable when it answers; a moment later the execution has its final status. The first completion counts:
+    repeating it with the same status changes nothing, another one is FAILED_PRECONDITION, as is one that comes after the
+    deadline.
     """
     ExplainJob: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ExplainJobRequest, _run_service_pb2.ExplainJobResponse]  # type: ignore[assignment]
     """Tells why a job ran or did not run at a time."""
@@ -103,6 +115,18 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stops an execution that waits or runs: the answer to its request is not waited for any more, and no attempt
         follows. What the endpoint has begun, it may go on with. FAILED_PRECONDITION when the execution has ended.
         Idempotent. Answers before it has stopped; then its status is CANCELLED.
+        """
+
+    @_abc_1.abstractmethod
+    def CompleteExecution(
+        self,
+        request: _run_service_pb2.CompleteExecutionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_pb2.Execution, _abc.Awaitable[_execution_pb2.Execution]]:
+        """Tells how an execution ended whose job has a `completion`: to be called by its target, which has the id from the
+        delivery. Durable when it answers; a moment later the execution has its final status. The first completion counts:
+        repeating it with the same status changes nothing, another one is FAILED_PRECONDITION, as is one that comes after the
+        deadline.
         """
 
     @_abc_1.abstractmethod

@@ -218,6 +218,32 @@ class StoredCancel(_message.Message):
 Global___StoredCancel: _TypeAlias = StoredCancel  # noqa: Y015
 
 @_typing.final
+class StoredCompletion(_message.Message):
+    """How an execution ended that its target had accepted, kept at `/chronos/v1/triggers/{shard}/{execution}/completion` until
+    the ledger has its end. The first one counts, also when it says that the target did not tell in time.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def execution(self) -> _execution_pb2.Execution:
+        """What is recorded: identity, end and result."""
+
+    def __init__(
+        self,
+        *,
+        execution: _execution_pb2.Execution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredCompletion: _TypeAlias = StoredCompletion  # noqa: Y015
+
+@_typing.final
 class StoredFollowUp(_message.Message):
     """A run whose end other jobs wait for, kept at `/chronos/v1/triggers/{shard}/{execution}/followup` from its firing until
     they have been told.

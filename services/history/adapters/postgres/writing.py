@@ -49,8 +49,11 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE old.status < 3 AND (
     excluded.status = 3
     OR excluded.delivery > old.delivery
-    OR excluded.delivery = old.delivery
-        AND (excluded.status > old.status OR excluded.attempt_count > old.attempt_count)
+    OR excluded.delivery = old.delivery AND (
+        excluded.status > old.status
+        OR excluded.attempt_count > old.attempt_count
+        OR excluded.attempt_count = old.attempt_count AND excluded.reason_code = 16 AND old.reason_code <> 16
+    )
 )
 OR excluded.status IN (3, 4, 6, 7) AND (
     old.status = 8 AND excluded.delivery <= old.delivery OR old.status = 5 AND old.skipped_until_us IS NULL

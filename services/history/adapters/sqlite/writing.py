@@ -50,7 +50,11 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE status < 3 AND (
     excluded.status = 3
     OR excluded.delivery > delivery
-    OR excluded.delivery = delivery AND (excluded.status > status OR excluded.attempt_count > attempt_count)
+    OR excluded.delivery = delivery AND (
+        excluded.status > status
+        OR excluded.attempt_count > attempt_count
+        OR excluded.attempt_count = attempt_count AND excluded.reason_code = 16 AND reason_code <> 16
+    )
 )
 OR excluded.status IN (3, 4, 6, 7) AND (
     status = 8 AND excluded.delivery <= delivery OR status = 5 AND skipped_until_us IS NULL

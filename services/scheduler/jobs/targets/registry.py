@@ -7,7 +7,17 @@ from typing import Any
 from chronos.scheduler.v1 import job_pb2
 
 from libs.faults import Violation
-from services.scheduler.jobs.targets import cloud_event, grpc, kafka, nats, rabbitmq, signing, webhook, websocket
+from services.scheduler.jobs.targets import (
+    cloud_event,
+    completion,
+    grpc,
+    kafka,
+    nats,
+    rabbitmq,
+    signing,
+    webhook,
+    websocket,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +53,4 @@ def target_violations(job: job_pb2.Job) -> Iterator[Violation]:
         yield from _RULES[kind].violations(getattr(job, kind))
     yield from signing.violations(job.signing)
     yield from cloud_event.violations(job)
+    yield from completion.violations(job)
