@@ -53,7 +53,8 @@ class Deliveries:
         elif (status := self._recent.find(identity)) is not None:
             outbox.tell(_remembered(identity, status))
         elif self._is_draining:
-            outbox.tell(Event(execution_id=identity, kind=EventKind.RETURNED, attempts=attempts))
+            held = Held(delivery=delivery, progress=resume(attempts), listener=outbox, creditor=None)
+            held.tell(EventKind.RETURNED)
         else:
             held = Held(delivery=delivery, progress=resume(attempts), listener=outbox, creditor=outbox)
             self._held[identity] = held

@@ -27,6 +27,8 @@ class Stage(StrEnum):
 
 OVER = frozenset({Stage.ENDED, Stage.ACCEPTED})
 """Nothing more is to be done for it here but to record it."""
+OF_ONE_DELIVERY = frozenset({EventKind.RETURNED, EventKind.STALE, EventKind.CLAIMED})
+"""News that say nothing of a later delivery."""
 LIVE = frozenset({Stage.THROTTLED, Stage.UNCLAIMED, Stage.CLAIMING, Stage.QUEUED, Stage.SENDING, Stage.WAITING})
 
 
@@ -67,13 +69,15 @@ class Held:
 
     def tell(self, kind: EventKind) -> None:
         """Lets the listener know."""
-        is_returned, is_finished = kind is EventKind.RETURNED, kind is EventKind.FINISHED
+        is_of_delivery = kind in OF_ONE_DELIVERY
         self.listener.tell(
             Event(
                 execution_id=self.id,
                 kind=kind,
-                status=self.progress.status if is_finished else None,
-                attempts=self.progress.attempts if is_returned else (),
+                status=self.progress.status if kind is EventKind.FINISHED else None,
+                attempts=self.progress.attempts if kind is EventKind.RETURNED else (),
+                epoch=self.delivery.epoch if is_of_delivery else 0,
+                delivery=self.delivery.delivery if is_of_delivery else 0,
             )
         )
 

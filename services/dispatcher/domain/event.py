@@ -21,9 +21,14 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """`status` is given with FINISHED, `attempts` with RETURNED."""
+    """`status` is given with FINISHED, `attempts` with RETURNED.
+
+    `epoch` and `delivery` are given where a later delivery is not meant: with RETURNED, STALE and CLAIMED.
+    """
 
     execution_id: str
     kind: EventKind
     status: Status | None = None
     attempts: tuple[Attempt, ...] = ()
+    epoch: int = 0
+    delivery: int = 0

@@ -20,6 +20,7 @@ from services.scheduler.ports.ledger import DispatcherLink, Reason, Status
 BATCH = 500
 Kind = delivery.DeliveryEvent
 Reasons = execution_pb2.Execution
+OF_ONE_DELIVERY = (Kind.RETURNED, Kind.STALE, Kind.CLAIMED)
 ANSWERS = (Kind.HELD, Kind.UNKNOWN, Kind.FINISHED, Kind.ACCEPTED)
 
 
@@ -60,6 +61,7 @@ class Outbox:
         self._limit = limit
         self._queue = Outgoing()
         self._begun: set[str] = set()
+        self._adopted: set[str] = set()
         self._stops: dict[str, Stop] = {}
         self._lanes: dict[str, Lane] = {}
         self._limbo: dict[str, dict[str, Run]] = {}
@@ -250,6 +252,8 @@ class Outbox:
 
     def _handle(self, lane: Lane, event: delivery.DeliveryEvent) -> None:
         identity = event.execution_id
+        if event.kind in OF_ONE_DELIVERY and self._is_outdated(event, lane.held.get(identity)):
+            return
         asked = lane.asked.pop(identity, None) if lane.asked and event.kind in ANSWERS else None
         match event.kind:
             case Kind.RECORDED:
@@ -273,6 +277,7 @@ class Outbox:
             case Kind.HELD:
                 if (adoption := self._adoptions.pop(identity, None)) is not None:
                     lane.held[identity] = adoption.run
+                    self._adopted.add(identity)
                     if adoption.is_recorded:
                         self._recorded(adoption.run)
                     if (stop := self._stops.get(identity)) is not None:
@@ -286,6 +291,15 @@ class Outbox:
             case Kind.CLAIMED:
                 if (run := lane.held.pop(identity, None)) is not None:
                     self._lose(run)
+
+    def _is_outdated(self, event: delivery.DeliveryEvent, run: Run | None) -> bool:
+        """Whether it is about an earlier delivery than the one that was sent there.
+
+        One that was adopted is held there under the epoch of an earlier owner.
+        """
+        if run is None or not event.epoch or event.execution_id in self._adopted:
+            return False
+        return (event.epoch, event.delivery) < (run.epoch, run.delivery)
 
     def _recorded(self, run: Run) -> None:
         if run.job.is_at_most_once:
@@ -312,6 +326,7 @@ class Outbox:
 
     def _forget_run(self, execution_id: str) -> None:
         self._begun.discard(execution_id)
+        self._adopted.discard(execution_id)
         self._stops.pop(execution_id, None)
 
     def _not_held(self, identity: str, instance: str) -> None:

@@ -70,6 +70,8 @@ async def test_a_claim_of_an_epoch_that_is_over_is_stale() -> None:
         rig.history.sealed[delivery.shard] = 6
         await rig.send(delivery)
         assert rig.kinds(delivery.execution_id) == [EventKind.STALE]
+        told = rig.scheduler.told[-1]
+        assert (told.epoch, told.delivery) == (delivery.epoch, delivery.delivery)
         assert rig.sender.requests == []
 
 

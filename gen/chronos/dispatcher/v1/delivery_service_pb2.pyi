@@ -247,12 +247,18 @@ class DeliveryEvent(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    DELIVERY_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """The execution."""
     kind: Global___DeliveryEvent.Kind.ValueType
     """What happened."""
     status: _execution_pb2.Execution.Status.ValueType
     """Final status, when FINISHED."""
+    epoch: _builtins.int
+    """Epoch of the delivery that it is about, when RETURNED, STALE or CLAIMED: a later one may be on its way already."""
+    delivery: _builtins.int
+    """Its delivery number, likewise."""
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.Attempt]:
         """Attempts made so far, when RETURNED."""
@@ -264,10 +270,12 @@ class DeliveryEvent(_message.Message):
         kind: Global___DeliveryEvent.Kind.ValueType = ...,
         status: _execution_pb2.Execution.Status.ValueType = ...,
         attempts: _abc.Iterable[_execution_pb2.Attempt] | None = ...,
+        epoch: _builtins.int = ...,
+        delivery: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "execution_id", b"execution_id", "kind", b"kind", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "delivery", b"delivery", "epoch", b"epoch", "execution_id", b"execution_id", "kind", b"kind", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
