@@ -119,7 +119,7 @@ def test_a_run_whose_answer_is_the_end_cannot_be_completed(api: httpx.Client, fr
         ({"completion": {"deadline": "0.5s"}}, "completion.deadline"),
         ({"completion": {"accepted_codes": [404]}}, "completion.accepted_codes[0]"),
         (
-            {"webhook": None, "nats": {"servers": ["127.0.0.1:4222"], "subject": "a"}}
+            {"webhook": None, "nats": {"url": "nats://127.0.0.1:4222", "subject": "a"}}
             | {"completion": {"accepted_codes": [202]}},
             "completion.accepted_codes",
         ),
