@@ -96,6 +96,11 @@ class Contract:
         return tuple(rpc for rpc in self.rpcs if rpc.rules and not rpc.is_internal)
 
     @property
+    def owners(self) -> tuple[str, ...]:
+        """The Chronos services that answer RPCs, sorted."""
+        return tuple(sorted({rpc.owner for rpc in self.rpcs}))
+
+    @property
     def rest_calls(self) -> tuple[tuple[HttpRule, Rpc], ...]:
         """Every REST spelling of every public RPC, in the order in which paths must be tried."""
         calls = [(rule, rpc) for rpc in self.public_rpcs for rule in rpc.rules]

@@ -4,6 +4,7 @@
     ├── InvalidArgument      400  a field is wrong: names it and says how to fix it
     ├── Unauthenticated      401  no key, or one that is not valid
     ├── Forbidden            403  a valid key that lacks the permission or the namespace
+    │   └── Refused          403  a policy says no
     ├── NotFound             404
     ├── AlreadyExists        409  the id is taken
     ├── Stale                409  changed by somebody else in between (etag)
@@ -74,6 +75,21 @@ class Forbidden(Fault):
 
     code = "PERMISSION_DENIED"
     default_reason = "PERMISSION_DENIED"
+
+
+class Refused(Forbidden):
+    """A policy says no, whoever asks.
+
+    `violations` are those of its rules that name a field; `decision` is the serialized chronos.policy.v1.Decision, cut
+    to 2,000 bytes by whoever raises it.
+    """
+
+    default_reason = "POLICY_VIOLATION"
+
+    def __init__(self, message: str, *, violations: Sequence[Violation] = (), decision: bytes = b"") -> None:
+        super().__init__(message)
+        self.violations = tuple(violations)
+        self.decision = decision
 
 
 class NotFound(Fault):

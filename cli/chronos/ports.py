@@ -1,7 +1,8 @@
 """Which local port each process of a mesh listens on. Everything follows from the port base.
 
-base: edge · +1: Envoy's admin · +10+2i, +11+2i: etcd member i (clients, peers) · +100+2i: scheduler · +200+2i:
-dispatcher · +300+2i: history (gRPC, then metrics) · +400+3i: gateway (gRPC, metrics, HTTP) · +500: the demo's receiver.
+base: edge · +1: Envoy's admin · +10+2i, +11+2i: etcd member i (clients, peers) · +90: the demo's receiver · +100+2i:
+scheduler · +200+2i: dispatcher · +300+2i: history (gRPC, then metrics) · +400+3i: gateway (gRPC, metrics, HTTP) ·
++500+2i: policy.
 """
 
 import socket
@@ -11,8 +12,8 @@ from cli.chronos.errors import MISUSED, MeshError
 
 HOST = "127.0.0.1"
 DEFAULT_BASE = 8080
-LAST_OFFSET = 500
-RECEIVER_OFFSET = 500
+LAST_OFFSET = 599
+RECEIVER_OFFSET = 90
 
 ETCD = "etcd"
 ENVOY = "envoy"
@@ -20,7 +21,8 @@ HISTORY = "history"
 DISPATCHER = "dispatcher"
 SCHEDULER = "scheduler"
 GATEWAY = "gateway"
-SERVICES = (HISTORY, DISPATCHER, SCHEDULER, GATEWAY)
+POLICY = "policy"
+SERVICES = (HISTORY, POLICY, DISPATCHER, SCHEDULER, GATEWAY)
 
 _OFFSETS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     ENVOY: (0, ("edge", "admin")),
@@ -29,6 +31,7 @@ _OFFSETS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     DISPATCHER: (200, ("grpc", "metrics")),
     HISTORY: (300, ("grpc", "metrics")),
     GATEWAY: (400, ("grpc", "metrics", "http")),
+    POLICY: (500, ("grpc", "metrics")),
 }
 
 

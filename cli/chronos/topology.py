@@ -13,6 +13,7 @@ from cli.chronos.ports import (
     ETCD,
     GATEWAY,
     HISTORY,
+    POLICY,
     SCHEDULER,
     SERVICES,
     address,
@@ -27,7 +28,7 @@ DEFAULT_DATA_DIR = Path(".chronos")
 RECEIVER = "receiver"
 PEER_ADVERTISE = "peer_advertise"
 """`host:port` at which the other members of etcd reach one."""
-STOP_ORDER = (ENVOY, GATEWAY, SCHEDULER, DISPATCHER, HISTORY, RECEIVER, ETCD)
+STOP_ORDER = (ENVOY, GATEWAY, SCHEDULER, DISPATCHER, POLICY, HISTORY, RECEIVER, ETCD)
 """Who is stopped when: callers before those they call, so that everything under way can still be finished."""
 
 

@@ -17,6 +17,9 @@ from cli.chronosctl.commands import (
     executions,
     jobs,
     namespaces,
+    policies,
+    policy_tests,
+    policy_trials,
     profiles,
     runs,
     schedules,
@@ -24,6 +27,7 @@ from cli.chronosctl.commands import (
     versions,
 )
 from cli.chronosctl.errors import CommandError
+from cli.chronosctl.output import plain
 from cli.chronosctl.session import ApiKey, Namespace, OutputOption, ProfileName, Server, common_options, connected
 
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
@@ -91,6 +95,23 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
             "delete": connected(namespaces.delete_namespace),
         },
     ),
+    "policy": (
+        "Policies: rules about what may be scheduled, and what may run.",
+        {
+            "list": connected(policies.list_policies),
+            "get": connected(policies.get_policy),
+            "apply": connected(policies.apply_policies),
+            "delete": connected(policies.delete_policy),
+            "enable": connected(policies.enable_policy),
+            "disable": connected(policies.disable_policy),
+            "versions": connected(policies.list_policy_versions),
+            "rollback": connected(policies.rollback_policy),
+            "test": policy_tests.run_tests,
+            "dry-run": connected(policy_trials.dry_run_policy),
+            "evaluate": connected(policy_trials.evaluate_policies),
+            "decisions": connected(policy_trials.list_decisions),
+        },
+    ),
     "target": ("Places that jobs deliver to.", {"test": connected(targets.try_target)}),
     "cluster": ("The cluster as a whole.", {"status": connected(cluster.cluster_status)}),
     "profile": (
@@ -129,7 +150,7 @@ def chronosctl(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Works with a Chronos cluster: jobs, executions, calendars, namespaces, the cluster itself.
+    """Works with a Chronos cluster: jobs, executions, calendars, namespaces, policies, the cluster itself.
 
     The server, the key and the namespace come from the options, else from CHRONOS_SERVER, CHRONOS_API_KEY and
     CHRONOS_NAMESPACE, else from the profile (--profile or CHRONOS_PROFILE; see `chronosctl profile`).
@@ -161,7 +182,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         build()(list(arguments), prog_name="chronosctl")
     except CommandError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"Error: {error}", "red"))
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(plain(f"Error: {error}"), "red"))
         return error.exit_status
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -14,21 +14,33 @@ from cli.chronosctl.settings import Connection, is_loopback
 
 Json = dict[str, Any]
 Pause = Callable[[timedelta], None]
+Warn = Callable[[str], None]
 PAGE_SIZE = 500
 CALL_TIMEOUT = timedelta(seconds=30)
 # The server sends something at least every 15 s; a watch that is silent for longer was cut.
 WATCH_TIMEOUT = timedelta(seconds=40)
+# What policies warn of, beside an answer: a JSON list of texts.
+WARNINGS = "chronos-policy-warnings"
 MOST_TRIES = 6
 LONGEST_PAUSE = timedelta(seconds=10)
 
 
 class ApiClient:
-    """One server, one caller, one namespace. Waits and repeats what the edge refused as too fast (429)."""
+    """One server, one caller, one namespace. Waits and repeats what the edge refused as too fast (429).
 
-    def __init__(self, http: httpx.Client, target: Connection, pause: Pause) -> None:
+    What policies warn of is passed on to `warn`.
+    """
+
+    def __init__(self, http: httpx.Client, target: Connection, pause: Pause, warn: Warn) -> None:
         self._http = http
         self._target = target
         self.pause = pause
+        self._warn = warn
+
+    @property
+    def namespace(self) -> str:
+        """The chosen namespace; empty when nobody chose one: the server then takes the job's."""
+        return self._target.namespace or ""
 
     def path(self, *parts: str) -> str:
         """The path of a resource in the chosen namespace: `path("jobs", "a")` is `/api/v1/jobs/a`."""
@@ -40,6 +52,8 @@ class ApiClient:
         """Makes a call and returns the decoded answer. Raises UnreachableError or RefusedError."""
         response = self._send(method, path, query or {}, body)
         if response.is_success:
+            for warning in _warnings(response):
+                self._warn(warning)
             return _decoded(response)
         raise RefusedError(ErrorAnswer.of(response))
 
@@ -84,7 +98,9 @@ class ApiClient:
 
 
 @contextmanager
-def open_client(target: Connection, pause: Pause, transport: httpx.BaseTransport | None = None) -> Iterator[ApiClient]:
+def open_client(
+    target: Connection, pause: Pause, warn: Warn, transport: httpx.BaseTransport | None = None
+) -> Iterator[ApiClient]:
     """A client whose connections are closed at the end."""
     key = target.api_key.get_secret_value()
     headers = {"User-Agent": "chronosctl", **({"X-API-Key": key} if key else {})}
@@ -93,7 +109,7 @@ def open_client(target: Connection, pause: Pause, transport: httpx.BaseTransport
     with httpx.Client(
         base_url=target.server, headers=headers, timeout=timeout, transport=transport, trust_env=through_proxy
     ) as http:
-        yield ApiClient(http, target, pause)
+        yield ApiClient(http, target, pause, warn)
 
 
 def resource_path(*parts: str) -> str:
@@ -123,6 +139,14 @@ def _decoded(response: httpx.Response) -> Json:
     if not isinstance(decoded, dict):
         raise CommandError(f"{response.url} did not answer in JSON; is it the address of a Chronos edge?")
     return decoded
+
+
+def _warnings(response: httpx.Response) -> list[str]:
+    try:
+        texts = json.loads(response.headers.get(WARNINGS, "[]"))
+    except ValueError:
+        texts = None
+    return [str(text) for text in texts] if isinstance(texts, list) else []
 
 
 def _is_too_fast(response: httpx.Response) -> bool:

@@ -1,4 +1,4 @@
-"""Files: YAML or JSON; jobs, calendars and namespaces, one or several."""
+"""Files: YAML or JSON; jobs, policies, calendars and namespaces, one or several."""
 
 import sys
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from chronos.policy.v1.policy_pb2 import Policy
 from chronos.scheduler.v1.calendar_pb2 import Calendar
 from chronos.scheduler.v1.namespace_pb2 import Namespace
 from google.protobuf.descriptor import Descriptor
@@ -24,20 +25,20 @@ class Kind:
     """What a file can hold."""
 
     name: str
+    # The key that a list of them stands under; also their place in the API's paths.
+    plural: str
     message: Descriptor
     example: str
 
-    @property
-    def plural(self) -> str:
-        """The key that a list of them stands under; also their place in the API's paths."""
-        return f"{self.name}s"
 
-
-JOBS = Kind(name="job", message=JOB, example="`name:` and `schedule:`")
-CALENDARS = Kind(name="calendar", message=Calendar.DESCRIPTOR, example="`id:`, `name:` and `dates:`")
-NAMESPACES = Kind(name="namespace", message=Namespace.DESCRIPTOR, example="`id:` and `quotas:`")
-# What is named by others comes first.
-KINDS = (NAMESPACES, CALENDARS, JOBS)
+JOBS = Kind(name="job", plural="jobs", message=JOB, example="`name:` and `schedule:`")
+CALENDARS = Kind(
+    name="calendar", plural="calendars", message=Calendar.DESCRIPTOR, example="`id:`, `name:` and `dates:`"
+)
+NAMESPACES = Kind(name="namespace", plural="namespaces", message=Namespace.DESCRIPTOR, example="`id:` and `quotas:`")
+POLICIES = Kind(name="policy", plural="policies", message=Policy.DESCRIPTOR, example="`id:`, `name:` and `rules:`")
+# What is named by others comes first; policies judge the jobs that come with them.
+KINDS = (NAMESPACES, CALENDARS, POLICIES, JOBS)
 
 
 def read_all(source: str, kind: Kind = JOBS) -> list[Json]:
@@ -64,7 +65,7 @@ def read_one(source: str, kind: Kind = JOBS) -> Json:
 
 
 def read_bundle(source: str, plain: Kind = JOBS) -> dict[Kind, list[Json]]:
-    """Everything in a file, by kind; of the kind `plain` where no `jobs:`, `calendars:` or `namespaces:` says it."""
+    """Everything in a file, by kind; of the kind `plain` where no `jobs:`, `policies:` or the like says it."""
     found: dict[Kind, list[Json]] = {kind: [] for kind in KINDS}
     for document in _documents(source_text(source), source):
         for kind, items in _by_kind(document, source, plain).items():
@@ -90,7 +91,9 @@ def _documents(text: str, source: str) -> list[Any]:
     try:
         return list(yaml_documents(text))
     except yaml.YAMLError as error:
-        advice = "; a schedule that begins with * needs quotes" if "alias" in str(error) else ""
+        advice = (
+            "; a schedule that begins with * needs quotes, and a path with [*] too" if "alias" in str(error) else ""
+        )
         raise UsageError(f"{source} is neither YAML nor JSON{advice}:\n{error}") from error
 
 

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 import httpx
 
+from cli.chronosctl.verdicts import verdict_line
+
 HINTS = {
     401: "Pass a key with --api-key, CHRONOS_API_KEY or `chronosctl profile set`. "
     "A mesh started by `chronos up` writes its first key to <data-dir>/admin.key.",
@@ -22,6 +24,7 @@ HINTS = {
 }
 HINTS_BY_REASON = {
     "ALREADY_EXISTS": "Choose another id, or change the job with `chronosctl job replace` or `chronosctl job update`.",
+    "POLICY_VIOLATION": "`chronosctl policy get POLICY` shows the rules; `chronosctl policy evaluate` tries a job.",
     "JOB_QUOTA_REACHED": "`chronosctl namespace get NAME` shows the limits.",
     "STALE_ETAG": "Somebody changed it in between: get it again, and repeat your change on that.",
 }
@@ -66,6 +69,8 @@ class ErrorAnswer:
     message: str
     reason: str = ""
     violations: tuple[tuple[str, str], ...] = ()
+    # What policies say, a line for each rule.
+    verdicts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, response: httpx.Response) -> "ErrorAnswer":
@@ -82,12 +87,15 @@ class ErrorAnswer:
             message=str(body.get("message", "")),
             reason=next((str(item["reason"]) for item in details if "reason" in item), ""),
             violations=tuple(pair for item in details for pair in _violations(item)),
+            verdicts=tuple(line for item in details for line in _verdicts(item)),
         )
 
     def text(self) -> str:
         """The error for a person: what is wrong, then what to do."""
         lines = [f"the server refused it ({self.status}): {self.message or 'no reason given'}"]
-        if self.violations:
+        if self.verdicts:
+            lines = [f"policies refuse it ({self.status}):", *(f"  {line}" for line in self.verdicts)]
+        elif self.violations:
             lines = [f"the server refused it ({self.status}):"]
             lines += [f"  {field or 'request'}: {description}" for field, description in self.violations]
         hint = HINTS_BY_REASON.get(self.reason) or HINTS.get(self.status)
@@ -97,3 +105,9 @@ class ErrorAnswer:
 def _violations(detail: dict[str, Any]) -> list[tuple[str, str]]:
     items = detail.get("field_violations") or detail.get("fieldViolations") or ()
     return [(str(item.get("field", "")), str(item.get("description", ""))) for item in items]
+
+
+def _verdicts(detail: dict[str, Any]) -> list[str]:
+    """Who refused, of a chronos.policy.v1.Decision."""
+    is_decision = str(detail.get("@type", "")).endswith("/chronos.policy.v1.Decision")
+    return [verdict_line(result) for result in detail.get("violations") or ()] if is_decision else []

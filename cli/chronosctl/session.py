@@ -12,7 +12,7 @@ from typing import Annotated, Concatenate, ParamSpec
 import typer
 
 from cli.chronosctl.client import ApiClient, open_client
-from cli.chronosctl.output import Output
+from cli.chronosctl.output import Output, plain
 from cli.chronosctl.settings import Environment, Flags, OutputFormat, connection
 from cli.chronosctl.splicing import declared, parameters_of
 from libs.clock import SystemClock
@@ -80,7 +80,7 @@ def open_session(flags: Flags) -> Iterator[Session]:
     """Connects as the flags, the environment and the profile say."""
     output = Output(flags.output or OutputFormat.TABLE)
     target = connection(flags, Environment(), Path.cwd(), output.say)
-    with open_client(target, pause) as client:
+    with open_client(target, pause, lambda text: output.say(plain(f"Warning: {text}"), "yellow")) as client:
         yield Session(client=client, output=output, now=now())
 
 

@@ -17,6 +17,7 @@ from cli.chronosctl.yaml_text import yaml_value
 DURATION = "google.protobuf.Duration"
 TIMESTAMP = "google.protobuf.Timestamp"
 WINDOW = "chronos.scheduler.v1.Window"
+ANYTHING = "google.protobuf.Value"
 
 
 def in_json_form(document: Any, message: Descriptor = JOB, path: str = "") -> Any:
@@ -52,7 +53,8 @@ def enum_value(text: str, enum: EnumDescriptor, path: str) -> str:
     """The name of an enum's value, written in any case and with `-` or `_`. Raises UsageError."""
     name = text.strip().upper().replace("-", "_")
     known = [value.name for value in enum.values if value.number]
-    if name not in known:
+    # The server prints what was never set as `…_UNSPECIFIED`; what it printed can be given back.
+    if name not in known and name != enum.values_by_number[0].name:
         near = difflib.get_close_matches(name, known, n=1)
         meant = f"; did you mean {near[0]}?" if near else ""
         raise UsageError(f"{path} is {text!r}; it is one of {', '.join(known)}{meant}")
@@ -77,6 +79,8 @@ def _single(value: Any, field: FieldDescriptor, path: str) -> Any:
         return _duration(value, path)
     if _is(field, TIMESTAMP):
         return offset_moment_json(value, path) if isinstance(value, str) else value
+    if _is(field, ANYTHING):
+        return value
     if _is(field, WINDOW) and isinstance(value, str):
         return window(value, path)
     if field.enum_type is not None:

@@ -18,7 +18,8 @@ from libs.contract import RateClass
 # Where the services listen in Kubernetes, each behind a headless Service so that DNS gives every replica.
 GRPC_PORT = 9000
 HTTP_PORT = 9001
-IN_KUBERNETES = {name: [f"chronos-{name}:{GRPC_PORT}"] for name in ("scheduler", "history", "gateway", "dispatcher")}
+SERVICES = ("scheduler", "history", "gateway", "dispatcher", "policy")
+IN_KUBERNETES = {name: [f"chronos-{name}:{GRPC_PORT}"] for name in SERVICES}
 
 
 def parser() -> argparse.ArgumentParser:

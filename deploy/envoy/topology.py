@@ -51,7 +51,7 @@ class EdgeTopology:
     """Where everything is, and the edge's bounds. Addresses are `host:port`, `[::1]:port` for IPv6.
 
     `services` gives the gRPC addresses of each Chronos service that has public RPCs: scheduler, dispatcher, history,
-    gateway.
+    gateway, policy.
     `is_dns` reads the hosts as DNS names, each of which may stand for many replicas (a headless service).
     """
 

@@ -24,6 +24,9 @@
 /chronos/v1/requests/{namespace}/{request_id}      answer to a repeated request (lease of 24 h)
 /chronos/v1/breakers/{instance}/{host}              CircuitBreaker  (lease of the dispatcher)
 /chronos/v1/findings/{instance}                    Findings    (lease)
+/chronos/v1/policies/{id}                          StoredPolicy
+/chronos/v1/policy-versions/{id}/{version}         StoredPolicy at that version; ten digits, so that keys sort
+/chronos/v1/policy-names/{name}                    id of the policy of that name
 
 Values are protobuf messages; prefixes end with a slash.
 """
@@ -49,6 +52,9 @@ API_KEYS = ROOT + b"apikeys/"
 REQUESTS = ROOT + b"requests/"
 BREAKERS = ROOT + b"breakers/"
 FINDINGS = ROOT + b"findings/"
+POLICIES = ROOT + b"policies/"
+POLICY_VERSIONS = ROOT + b"policy-versions/"
+POLICY_NAMES = ROOT + b"policy-names/"
 
 _OWNER = b"/owner"
 _WATERMARK = b"/watermark"
@@ -241,6 +247,26 @@ def breaker(instance: str, host: str) -> bytes:
 def findings(instance: str) -> bytes:
     """What one process finds wrong with what it answers for."""
     return FINDINGS + instance.encode()
+
+
+def policy(policy_id: str) -> bytes:
+    """A stored policy."""
+    return POLICIES + policy_id.encode()
+
+
+def policy_versions_of(policy_id: str) -> bytes:
+    """The prefix of the stored versions of a policy, oldest first."""
+    return POLICY_VERSIONS + f"{policy_id}/".encode()
+
+
+def policy_version(policy_id: str, number: int) -> bytes:
+    """A policy as it was at a version."""
+    return POLICY_VERSIONS + f"{policy_id}/{number:010d}".encode()
+
+
+def policy_name(name: str) -> bytes:
+    """The entry of a policy's name, which no other one may have; its value is the policy's id."""
+    return POLICY_NAMES + name.encode()
 
 
 def below(prefix: bytes) -> Callable[[bytes], str]:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import grpc
+from chronos.policy.v1 import decision_pb2
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
@@ -19,6 +20,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 LONGEST_MESSAGE_BYTES = 800
 LONGEST_DESCRIPTION_BYTES = 300
 LARGEST_DETAILS_BYTES = 3_000
+DECISION_TYPE = f"type.googleapis.com/{decision_pb2.Decision.DESCRIPTOR.full_name}"
 
 RETRYABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
@@ -49,6 +51,10 @@ def status_of(fault: faults.Fault, request_id: str) -> status_pb2.Status:
     match fault:
         case faults.InvalidArgument():
             _attach(status, _bad_request(fault.violations))
+        case faults.Refused():
+            if fault.violations:
+                _attach(status, _bad_request(fault.violations, LARGEST_DETAILS_BYTES - len(fault.decision)))
+            status.details.append(Any(type_url=DECISION_TYPE, value=fault.decision))
         case faults.LimitReached():
             violation = error_details_pb2.QuotaFailure.Violation(
                 subject=fault.reason, description=_shorten(fault.message, LONGEST_DESCRIPTION_BYTES)
@@ -112,10 +118,13 @@ def known_fault(error: BaseException) -> faults.Fault | None:
 
 def _fault(code: grpc.StatusCode, message: str, status: status_pb2.Status | None) -> faults.Fault:
     status = status or status_pb2.Status()
+    bad = _unpack(status, error_details_pb2.BadRequest())
+    violations = [faults.Violation(field=v.field, description=v.description) for v in bad.field_violations]
     if code is grpc.StatusCode.INVALID_ARGUMENT:
-        bad = _unpack(status, error_details_pb2.BadRequest())
-        violations = [faults.Violation(field=v.field, description=v.description) for v in bad.field_violations]
         return faults.InvalidArgument(violations, message=message)
+    decision = next((detail.value for detail in status.details if detail.type_url == DECISION_TYPE), None)
+    if code is grpc.StatusCode.PERMISSION_DENIED and decision is not None:
+        return faults.Refused(message, violations=violations, decision=decision)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         retry = _unpack(status, error_details_pb2.RetryInfo())
         after = retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None
@@ -151,14 +160,16 @@ def _plain_status(code: grpc.StatusCode, reason: str, message: str, request_id: 
     return status
 
 
-def _bad_request(violations: Iterable[faults.Violation]) -> error_details_pb2.BadRequest:
+def _bad_request(
+    violations: Iterable[faults.Violation], most_bytes: int = LARGEST_DETAILS_BYTES
+) -> error_details_pb2.BadRequest:
     details = error_details_pb2.BadRequest()
     for violation in violations:
         details.field_violations.add(
             field=_shorten(violation.field, LONGEST_DESCRIPTION_BYTES),
             description=_shorten(violation.description, LONGEST_DESCRIPTION_BYTES),
         )
-        if details.ByteSize() > LARGEST_DETAILS_BYTES:
+        if details.ByteSize() > most_bytes:
             del details.field_violations[-1]
             break
     return details

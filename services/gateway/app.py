@@ -35,13 +35,14 @@ logger = get_logger()
 @asynccontextmanager
 async def open_app(settings: GatewaySettings) -> AsyncIterator[App]:
     """The gateway, ready to start."""
-    bodies = read_bodies(read_contract(settings.descriptor_file.read_bytes()))
+    contract = read_contract(settings.descriptor_file.read_bytes())
+    bodies = read_bodies(contract)
     openapi = settings.openapi_file.read_bytes()
     async with open_node("gateway", settings) as node, httpx.AsyncClient(trust_env=False) as client:
         clusters = Clusters(
             reader=EtcdClusterReader(node.etcd),
             clock=node.clock,
-            expected_services=settings.expected_services,
+            expected_services=settings.expected_services or contract.owners,
             watermark_tolerance=settings.watermark_tolerance,
         )
         sockets = Sockets()

@@ -19,8 +19,8 @@ class GatewaySettings(ServiceSettings):
     """The contract, as `make gen` writes it."""
     openapi_file: Path = GENERATED / "openapi.json"
     """The OpenAPI document, as `make gen` writes it."""
-    expected_services: tuple[str, ...] = ("scheduler", "dispatcher", "history", "gateway")
-    """Services without which the cluster is not healthy."""
+    expected_services: tuple[str, ...] = ()
+    """Services without which the cluster is not healthy. Empty means all that have RPCs in the contract."""
     watermark_tolerance: timedelta = Field(default=timedelta(seconds=10), gt=timedelta(0))
     """How far the ledger may be behind before that counts as a problem."""
     health_freshness: timedelta = Field(default=timedelta(seconds=1), ge=timedelta(0))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from chronos.history.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server
 from chronos.history.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from chronos.history.v1.ledger_service_pb2_grpc import add_LedgerServiceServicer_to_server
+from chronos.history.v1.policy_decision_service_pb2_grpc import add_PolicyDecisionServiceServicer_to_server
 
 from libs.clock import Clock, SystemClock
 from libs.mesh import Node, OpenNode, open_node
@@ -20,19 +21,21 @@ from services.history.adapters.sqlite.archive import SqliteArchive
 from services.history.adapters.sqlite.errors import LedgerFileError
 from services.history.adapters.sqlite.ledger import SqliteLedger
 from services.history.dead_letters import DeadLetters
+from services.history.decisions import Decisions
 from services.history.executions import Executions
 from services.history.feed import Feed
 from services.history.ledger import Recording
 from services.history.ports import Archive, Ledger
 from services.history.retention import Ages, Retention
 from services.history.room import Room
-from services.history.servicer import DeadLetterServicer, ExecutionServicer, LedgerServicer
+from services.history.servicer import DeadLetterServicer, ExecutionServicer, LedgerServicer, PolicyDecisionServicer
 from services.history.settings import HistorySettings
 from services.history.write_health import WriteHealth
 
 EXECUTION_SERVICE = "chronos.history.v1.ExecutionService"
 DEAD_LETTER_SERVICE = "chronos.history.v1.DeadLetterService"
 LEDGER_SERVICE = "chronos.history.v1.LedgerService"
+POLICY_DECISION_SERVICE = "chronos.history.v1.PolicyDecisionService"
 FILE = "ledger.sqlite3"
 OpenStore = Callable[[HistorySettings, Clock], AbstractAsyncContextManager[tuple[Ledger, Archive]]]
 """How both sides of the ledger are opened; see `open_store`. The simulation brings its own."""
@@ -92,16 +95,19 @@ def wire(settings: HistorySettings, ledger: Ledger, archive: Archive, clock: Clo
     inner = LedgerServicer(recording, executions, clock, max_response_bytes=settings.max_response_bytes)
     outer = ExecutionServicer(executions, feed)
     letters = DeadLetterServicer(DeadLetters(ledger, archive))
+    decisions = PolicyDecisionServicer(Decisions(ledger, archive, health))
     ages = Ages(
         executions=settings.retention,
         dead_letters=settings.dead_letter_retention,
         most_dead_letters=settings.max_dead_letters,
+        decisions=settings.decision_retention,
     )
     return History(
         services=(
             (add_ExecutionServiceServicer_to_server, outer, EXECUTION_SERVICE),
             (add_DeadLetterServiceServicer_to_server, letters, DEAD_LETTER_SERVICE),
             (add_LedgerServiceServicer_to_server, inner, LEDGER_SERVICE),
+            (add_PolicyDecisionServiceServicer_to_server, decisions, POLICY_DECISION_SERVICE),
         ),
         feed=feed,
         retention=Retention(ledger, archive, health, clock, ages=ages, interval=settings.retention_interval),

@@ -7,6 +7,7 @@ from operator import attrgetter
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.history.domain.dead_letters import DEAD
+from services.history.domain.decisions import Outcome
 from services.history.domain.records import Record, Refused, Status
 
 _RECORDS = Counter("chronos_history_record", "Records that became durable, by the status that they told.", ["status"])
@@ -19,6 +20,11 @@ _OPEN_LETTERS = Gauge("chronos_history_dead_letters_open", "Dead letters that ar
 _OPEN_BY_STATUS = {int(status): _OPEN_LETTERS.labels(status.name.lower()) for status in sorted(DEAD)}
 EXPIRED_LETTERS = Counter(
     "chronos_history_dead_letter_expired", "Dead letters deleted because of their age or their number."
+)
+_DECISIONS = Counter("chronos_history_policy_decision", "Decisions of policies accounted for, by outcome.", ["outcome"])
+_DECISIONS_BY_OUTCOME = {int(outcome): _DECISIONS.labels(outcome.name.lower()) for outcome in Outcome}
+EXPIRED_DECISIONS = Counter(
+    "chronos_history_policy_decision_expired", "Decisions of policies deleted because of their age."
 )
 PENDING = Gauge("chronos_history_records_pending", "Records that wait for the disk.")
 LEDGER_BYTES = Gauge("chronos_history_ledger_bytes", "Size of the ledger's file.")
@@ -47,6 +53,12 @@ def count_durable(records: Sequence[Record], refused: Refused) -> None:
         STALE.inc(len(refused.stale))
     if refused.claimed:
         CLAIMED.inc(len(refused.claimed))
+
+
+def count_decisions(outcomes: Mapping[int, int]) -> None:
+    """Counts decisions that are new in the account, by their outcome."""
+    for outcome, count in outcomes.items():
+        _DECISIONS_BY_OUTCOME[outcome].inc(count)
 
 
 def show_open_letters(counts: Mapping[int, int]) -> None:

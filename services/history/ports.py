@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.history.domain.dead_letters import Choice, DeadLetter
+from services.history.domain.decisions import Decision, DecisionChoice
 from services.history.domain.moments import LAST_US
 from services.history.domain.records import Batch, Change, Definition, Record, Refused
 
@@ -82,6 +83,16 @@ class DeadLetterQuery:
     limit: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionQuery:
+    """Which decisions of policies to list, newest first."""
+
+    choice: DecisionChoice
+    after: tuple[int, bytes] | None = None
+    """When the last one of the page before was taken, and its id."""
+    limit: int
+
+
 class Ledger(Protocol):
     """The writing side. Each method is atomic, and durable once it has answered.
 
@@ -124,6 +135,17 @@ class Ledger(Protocol):
         that died later; gives how many, 0 when none is left.
         """
 
+    async def record_decisions(self, decisions: Sequence[Decision]) -> frozenset[bytes]:
+        """Accounts for decisions of policies, whose ids differ; gives the ids of those that are new.
+
+        One whose id is known already changes nothing.
+        """
+
+    async def expire_decisions(self, before_us: int, limit: int) -> int:
+        """Deletes up to `limit` decisions from before a moment, the oldest of a namespace first; gives how many, 0 when
+        none is left.
+        """
+
     async def probe(self) -> None:
         """Writes and deletes a little: returns when writing works."""
 
@@ -148,6 +170,9 @@ class Archive(Protocol):
 
     async def count_dead_letters(self, choice: Choice | None = None) -> Mapping[int, int]:
         """How many of them there are of each status that there is. None means all open ones, of every namespace."""
+
+    async def decisions(self, query: DecisionQuery) -> list[Decision]:
+        """Up to `limit` decisions, newest first. Which policies spoke is told in their content, not in `policy_ids`."""
 
     async def position(self) -> Position:
         """Where the order of changes stands now."""

@@ -29,6 +29,8 @@ class Ages:
     """Since they died."""
     most_dead_letters: int = 100_000
     """In a namespace, whatever their age."""
+    decisions: timedelta = timedelta(0)
+    """Of policies, since they were taken."""
 
 
 class Retention:
@@ -50,6 +52,7 @@ class Retention:
             await self._clock.sleep(self._interval)
             try:
                 await self.expire_dead_letters()
+                await self.expire_decisions()
                 await self.expire()
             except Unavailable as fault:
                 self._health.failed(fault)
@@ -83,4 +86,17 @@ class Retention:
             metrics.EXPIRED_LETTERS.inc(total)
             logger.info("old dead letters deleted", dead_letters=total)
         metrics.show_open_letters(await self._archive.count_dead_letters())
+        return total
+
+    async def expire_decisions(self) -> int:
+        """Deletes decisions of policies that are too old now; gives their number."""
+        if not self._ages.decisions:
+            return 0
+        before_us, total = to_us(self._clock.now() - self._ages.decisions), 0
+        while deleted := await self._ledger.expire_decisions(before_us, ROWS_A_STEP):
+            total += deleted
+            await self._clock.sleep(PAUSE)
+        if total:
+            metrics.EXPIRED_DECISIONS.inc(total)
+            logger.info("old decisions of policies deleted", decisions=total)
         return total

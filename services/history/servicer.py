@@ -11,10 +11,12 @@ from chronos.history.v1 import (
     execution_pb2,
     execution_service_pb2,
     ledger_service_pb2,
+    policy_decision_service_pb2,
 )
 from chronos.history.v1.dead_letter_service_pb2_grpc import DeadLetterServiceServicer
 from chronos.history.v1.execution_service_pb2_grpc import ExecutionServiceServicer
 from chronos.history.v1.ledger_service_pb2_grpc import LedgerServiceServicer
+from chronos.history.v1.policy_decision_service_pb2_grpc import PolicyDecisionServiceServicer
 
 from libs.clock import Clock
 from libs.names import DEFAULT_NAMESPACE
@@ -25,10 +27,12 @@ from services.history.convert_dead_letters import (
     detailed_letter_from,
     found_choice_from,
 )
+from services.history.convert_decisions import decision_choice_from, decision_messages, decisions_from
 from services.history.convert_queries import listing_from, position_from, resume_token, search_from, us_from
 from services.history.convert_records import Limits, batch_from
 from services.history.convert_seals import seal_parts
 from services.history.dead_letters import DeadLetters
+from services.history.decisions import Decisions
 from services.history.domain.moments import to_us
 from services.history.executions import Executions
 from services.history.feed import Feed, Scope
@@ -116,6 +120,29 @@ class DeadLetterServicer(DeadLetterServiceServicer):
         """See the proto."""
         count = await self._letters.purge(choice_from(request), validate_only=request.validate_only)
         return dead_letter_service_pb2.PurgeDeadLettersResponse(count=count)
+
+
+class PolicyDecisionServicer(PolicyDecisionServiceServicer):
+    """chronos.history.v1.PolicyDecisionService."""
+
+    def __init__(self, decisions: Decisions) -> None:
+        self._decisions = decisions
+
+    async def ListPolicyDecisions(
+        self, request: policy_decision_service_pb2.ListPolicyDecisionsRequest, context: Context
+    ) -> policy_decision_service_pb2.ListPolicyDecisionsResponse:
+        """See the proto."""
+        page = await self._decisions.list(decision_choice_from(request), request.page_size, request.page_token)
+        return policy_decision_service_pb2.ListPolicyDecisionsResponse(
+            decisions=decision_messages(page.decisions), next_page_token=page.next_page_token
+        )
+
+    async def RecordPolicyDecisions(
+        self, request: policy_decision_service_pb2.RecordPolicyDecisionsRequest, context: Context
+    ) -> policy_decision_service_pb2.RecordPolicyDecisionsResponse:
+        """See the proto."""
+        await self._decisions.record(decisions_from(request.decisions))
+        return policy_decision_service_pb2.RecordPolicyDecisionsResponse()
 
 
 class LedgerServicer(LedgerServiceServicer):

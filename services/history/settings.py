@@ -30,6 +30,8 @@ class HistorySettings(ServiceSettings):
     """Time after its death at which a dead letter is deleted, whatever became of its execution. 0 keeps them."""
     max_dead_letters: int = Field(default=100_000, ge=1, le=10_000_000)
     """Most dead letters that a namespace keeps; beyond that the oldest go, at the next look."""
+    decision_retention: timedelta = Field(default=timedelta(days=90), ge=timedelta(0))
+    """Age at which a decision of policies is deleted from their account. 0 keeps them."""
     retention_interval: timedelta = Field(default=timedelta(minutes=1), ge=timedelta(milliseconds=100))
     """Time between two looks for what is over that age."""
     max_response_bytes: int = Field(default=16 * 1024, ge=0, le=1024 * 1024)

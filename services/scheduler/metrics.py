@@ -1,5 +1,7 @@
 """What the scheduler counts."""
 
+from chronos.history.v1 import policy_decision_pb2
+from chronos.policy.v1 import policy_pb2
 from prometheus_client import Counter, Gauge, Histogram
 
 FIRED = Counter("chronos_scheduler_fired_total", "Occurrences fired.")
@@ -14,6 +16,7 @@ FIRING_LATENESS = Histogram(
 JOBS = Gauge("chronos_scheduler_jobs", "Enabled jobs on the timeline of this replica.")
 SHARDS = Gauge("chronos_scheduler_shards_owned", "Shards that this replica owns.")
 QUEUED = Gauge("chronos_scheduler_runs_queued", "Runs that wait for a dispatcher.")
+UNJUDGED = Gauge("chronos_scheduler_runs_unjudged", "Runs that wait for what policies say.")
 OUTSTANDING = Gauge("chronos_scheduler_runs_outstanding", "Runs that dispatchers hold.")
 ACCEPTED = Gauge("chronos_scheduler_runs_accepted", "Runs that their targets have accepted and not completed.")
 WATERMARK_LAG = Gauge("chronos_scheduler_watermark_lag_seconds", "Age of the oldest watermark of the owned shards.")
@@ -26,3 +29,21 @@ INVARIANT_FINDINGS = Gauge("chronos_invariant_findings", "Broken rules that this
 INVARIANT_REPAIRS = Counter(
     "chronos_invariant_repairs_total", "Runs about which a broken rule made this replica do something.", ["kind"]
 )
+_POLICY_DECISIONS = Counter(
+    "chronos_scheduler_policy_decisions_total",
+    "What policies decided, where they had something to say or could not be asked.",
+    ["operation", "outcome"],
+)
+LOST_POLICY_DECISIONS = Counter(
+    "chronos_scheduler_policy_decisions_lost_total", "Decisions of policies that never came into their account."
+)
+
+
+def count_policy_decision(
+    operation: "policy_pb2.Policy.Operation.ValueType", outcome: "policy_decision_pb2.PolicyDecision.Outcome.ValueType"
+) -> None:
+    """Counts a decision by what was to happen and what came of it."""
+    _POLICY_DECISIONS.labels(
+        policy_pb2.Policy.Operation.Name(operation).lower(),
+        policy_decision_pb2.PolicyDecision.Outcome.Name(outcome).lower(),
+    ).inc()

@@ -1,5 +1,6 @@
 """Namespaces: create, look up, change."""
 
+from chronos.policy.v1 import policy_pb2
 from chronos.scheduler.v1 import namespace_pb2
 
 from libs.clock import Clock
@@ -8,6 +9,8 @@ from libs.names import DEFAULT_NAMESPACE
 from libs.paging import decode_token, encode_token, page_size
 from libs.rpc.context import Principal
 from services.scheduler.domain.quota import UNLIMITED
+from services.scheduler.policies.guard import Guard
+from services.scheduler.policies.questions import Extent, Subject
 from services.scheduler.ports.namespaces import NamespaceStore, VersionedNamespace
 
 LIMITS = ("max_jobs", "max_concurrent_runs", "max_executions_per_hour")
@@ -18,8 +21,9 @@ MOST_TRIES = 8
 class Namespaces:
     """The namespaces of the cluster. `default` is always there; one that only jobs name is not."""
 
-    def __init__(self, store: NamespaceStore, clock: Clock) -> None:
+    def __init__(self, store: NamespaceStore, guard: Guard, clock: Clock) -> None:
         self._store = store
+        self._guard = guard
         self._clock = clock
 
     async def create(
@@ -59,13 +63,14 @@ class Namespaces:
     async def replace(
         self, namespace_id: str, wish: namespace_pb2.Namespace, *, validate_only: bool, author: str
     ) -> namespace_pb2.Namespace:
-        """Puts a whole new namespace in place. Raises NotFound, InvalidArgument or Stale."""
+        """Puts a whole new namespace in place. Raises NotFound, InvalidArgument, Refused or Stale."""
         if wish.id not in ("", namespace_id):
             raise InvalidArgument.of("id", f'cannot be changed; write "{namespace_id}", or create another namespace')
         for _ in range(MOST_TRIES):
             current = await self._find(namespace_id)
             _check_etag(wish.etag, current)
             stored = self._filled(wish, current, author=author)
+            await self._guard.ensure(self._subject(namespace_id), is_trial=validate_only)
             if validate_only:
                 return _public(VersionedNamespace(stored=stored, revision=current.revision))
             try:
@@ -76,7 +81,7 @@ class Namespaces:
         raise _contended(namespace_id)
 
     async def delete(self, namespace_id: str, *, etag: str) -> None:
-        """Removes a namespace. Raises NotFound, Stale, or WrongState while jobs use it and for `default`."""
+        """Removes a namespace. Raises NotFound, Refused, Stale, or WrongState while jobs use it and for `default`."""
         for _ in range(MOST_TRIES):
             current = await self._find(namespace_id)
             if namespace_id == DEFAULT_NAMESPACE:
@@ -84,11 +89,18 @@ class Namespaces:
                     f'the namespace "{DEFAULT_NAMESPACE}" cannot be deleted; replace it to change its limits'
                 )
             _check_etag(etag, current)
+            await self._guard.ensure(self._subject(namespace_id))
             try:
                 return await self._store.delete(namespace_id, revision=current.revision)
             except Stale:
                 continue
         raise _contended(namespace_id)
+
+    def _subject(self, namespace_id: str) -> Subject:
+        async def count() -> Extent:
+            return Extent(jobs=await self._store.count_jobs(namespace_id))
+
+        return Subject(operation=policy_pb2.Policy.NAMESPACE, namespace=namespace_id, extent=count)
 
     async def _find(self, namespace_id: str) -> VersionedNamespace:
         found = await self._store.get(namespace_id)
@@ -111,6 +123,7 @@ class Namespaces:
         for name in OUTPUT_ONLY:
             stored.ClearField(name)  # type: ignore[arg-type]
         _fill_limits(stored)
+        stored.policy_failure = stored.policy_failure or namespace_pb2.Namespace.DENY
         stored.updated_at.FromDatetime(self._clock.now())
         stored.created_at.CopyFrom(stored.updated_at)
         if current is not None:
@@ -128,7 +141,7 @@ def _fill_limits(namespace: namespace_pb2.Namespace) -> None:
 
 
 def _unstored_default() -> VersionedNamespace:
-    stored = namespace_pb2.Namespace(id=DEFAULT_NAMESPACE)
+    stored = namespace_pb2.Namespace(id=DEFAULT_NAMESPACE, policy_failure=namespace_pb2.Namespace.DENY)
     _fill_limits(stored)
     return VersionedNamespace(stored=stored, revision=0)
 

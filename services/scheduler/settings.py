@@ -23,6 +23,8 @@ class SchedulerSettings(ServiceSettings):
     """Keys for the secrets of stored jobs, each 32 bytes in Base64: the first one encrypts, all of them decrypt. The
     same for all schedulers. `plain` in the first place encrypts nothing, and the others still decrypt. Empty means that
     secrets are stored in clear."""
+    account_allowed: bool = False
+    """Whether the account of policies' decisions also has what they have nothing against."""
     most_queued: int = Field(default=50_000, ge=1)
     """Runs that may wait for a dispatcher; at more, firing pauses."""
 

@@ -99,3 +99,8 @@ def differences(compared: "dircmp[str]") -> list[str]:
     for nested in compared.subdirs.values():
         found += differences(nested)
     return found
+
+
+def test_the_services_of_the_contract_are_those_that_exist() -> None:
+    folders = {path.parent.name for path in (ROOT / "services").glob("*/__main__.py")}
+    assert set(read_contract(DESCRIPTORS).owners) == folders

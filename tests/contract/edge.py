@@ -161,6 +161,7 @@ async def running_backends() -> AsyncIterator[Backends]:
             "history": [await history.start()],
             "gateway": [NOWHERE],
             "dispatcher": [NOWHERE],
+            "policy": [NOWHERE],
         },
         gateway_http=[http.bind()],
         listen="127.0.0.1:0",

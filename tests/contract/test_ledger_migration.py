@@ -12,8 +12,9 @@ from services.history.adapters.sqlite import schema
 from services.history.adapters.sqlite.archive import SqliteArchive
 from services.history.adapters.sqlite.errors import LedgerFileError
 from services.history.adapters.sqlite.ledger import SqliteLedger
+from services.history.domain.decisions import Decision, DecisionChoice
 from services.history.domain.records import Batch, Definition, Record, Refused, Status
-from services.history.ports import Search
+from services.history.ports import DecisionQuery, Search
 from tests.fakes.history_records import execution_id, record
 
 VERSION_1 = """
@@ -52,6 +53,7 @@ CREATE TABLE ledger (ledger_id TEXT NOT NULL, seq INTEGER NOT NULL);
 CREATE TABLE probes (filling BLOB NOT NULL);
 """
 COLUMNS_1 = Record._fields[: Record._fields.index("definition_id")]
+WITHOUT_DECISIONS = "DROP TABLE decisions; DROP TABLE decisions_by_policy;"
 STORED = [record(1), record(2, Status.RUNNING), record(3, Status.PENDING)]
 
 
@@ -113,7 +115,7 @@ async def test_a_ledger_of_version_1_becomes_as_a_new_one(path: Path, tmp_path: 
     new = tmp_path / "new.sqlite3"
     await opened(new).close()
     assert shape(path) == shape(new)
-    assert shape(new)[0] == 3
+    assert shape(new)[0] == 4
     await opened(path).close()
     assert shape(path) == shape(new)
 
@@ -123,12 +125,32 @@ async def test_a_ledger_of_version_2_gets_dead_letters_from_now_on(tmp_path: Pat
     for each in (old, new):
         await opened(each).close()
     with closing(sqlite3.connect(old, isolation_level=None)) as connection:
-        connection.executescript("DROP TABLE dead_letters; PRAGMA user_version = 2;")
+        connection.executescript(f"DROP TABLE dead_letters; {WITHOUT_DECISIONS} PRAGMA user_version = 2;")
     ledger = opened(old)
     assert shape(old) == shape(new)
     await ledger.take(Batch([record(1, Status.FAILED)]))
     archive = SqliteArchive(old)
     assert await archive.count_dead_letters() == {Status.FAILED: 1}
+    await archive.close()
+    await ledger.close()
+
+
+async def test_a_ledger_of_version_3_keeps_its_dead_letters_and_gets_an_account_of_decisions(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.sqlite3", tmp_path / "new.sqlite3"
+    for each in (old, new):
+        ledger = opened(each)
+        await ledger.take(Batch([record(1, Status.FAILED)]))
+        await ledger.close()
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        connection.executescript(f"{WITHOUT_DECISIONS} PRAGMA user_version = 3;")
+    ledger = opened(old)
+    assert shape(old) == shape(new)
+    archive = SqliteArchive(old)
+    assert await archive.count_dead_letters() == {Status.FAILED: 1}
+    told = Decision(b"1" * 16, "default", "report", 1, 5, 3, ("freeze",), b"content")
+    assert await ledger.record_decisions([told]) == {told.id}
+    query = DecisionQuery(choice=DecisionChoice(namespace="default", policy_id="freeze"), limit=9)
+    assert [each.content for each in await archive.decisions(query)] == [b"content"]
     await archive.close()
     await ledger.close()
 
@@ -143,4 +165,4 @@ async def test_a_migration_that_breaks_off_leaves_the_ledger_as_it_was(
     assert shape(path) == before
     monkeypatch.undo()
     await opened(path).close()
-    assert shape(path)[0] == 3
+    assert shape(path)[0] == 4

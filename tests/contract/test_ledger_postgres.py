@@ -16,9 +16,10 @@ from services.history.adapters.postgres.ledger import open_postgres
 from services.history.adapters.postgres.partitions import first_id, name_of
 from services.history.adapters.postgres.schema import FIRST, STEPS, migrate
 from services.history.adapters.postgres.session import Session, Target
+from services.history.domain.decisions import Decision, DecisionChoice
 from services.history.domain.moments import to_us
 from services.history.domain.records import NOTHING_REFUSED, Batch, Definition, Record, Refused, Status
-from services.history.ports import ExecutionQuery
+from services.history.ports import DecisionQuery, ExecutionQuery
 from tests.contract.ledger_stores import Store
 from tests.fakes.clock import FakeClock
 from tests.fakes.history_records import execution_id, record
@@ -71,6 +72,12 @@ def dated(number: int, day: int, status: Status = Status.SUCCESS, **changes: obj
     moment_us = day * DAY_US + number * 1_000_000
     tail = number.to_bytes(10, "big")
     return record(number, status, id=first_id(day)[:6] + tail, scheduled_us=moment_us, **changes)
+
+
+def decided(number: int, **changes: object) -> Decision:
+    """A run that a policy denied, `number` microseconds after 1970."""
+    plain = Decision(execution_id(number), "default", "report", number, 5, 3, ("freeze",), b"content")
+    return plain._replace(**changes)  # type: ignore[arg-type]
 
 
 async def listed(store: Store) -> set[bytes]:
@@ -318,6 +325,7 @@ async def test_tables_of_the_first_schema_are_brought_up_to_date_with_what_is_in
             await store.ledger.take(Batch([record(1), record(2, Status.FAILED)]))
             position = await store.archive.position()
             assert await store.archive.count_dead_letters() == {Status.FAILED: 1}
+            assert await store.ledger.record_decisions([decided(1)]) == {decided(1).id}
         for _ in range(2):
             await migrate(session, TODAY, [*STEPS, next_step])
         assert await session.value("SELECT colour FROM executions") == "red"
@@ -394,3 +402,56 @@ async def test_every_query_goes_through_its_index(url: str, source: str, index: 
         plan = [row[0] for row in await session.rows(f"EXPLAIN SELECT * FROM {source}")]
         assert [step for step in plan if f"{name_of(TODAY)}_{index}" in step], plan
         assert [step for step in plan if f"Seq Scan on {name_of(TODAY)}" in step] == []
+
+
+NEWEST_DECISIONS = "ORDER BY time_us DESC, id DESC LIMIT 50"
+
+
+@pytest.mark.parametrize(
+    ("source", "index"),
+    [
+        (f"decisions WHERE namespace = 'default' AND outcome = ANY('{{3}}') {NEWEST_DECISIONS}", "decisions_by_time"),
+        (f"decisions WHERE namespace = 'default' AND job_id = 'job-7' {NEWEST_DECISIONS}", "decisions_by_job"),
+        (
+            f"decisions_by_policy WHERE namespace = 'default' AND policy_id = 'p-7' {NEWEST_DECISIONS}",
+            "decisions_by_policy_pkey",
+        ),
+        (
+            "decisions WHERE namespace = 'default' AND time_us < 9 ORDER BY time_us, id LIMIT 500",
+            "decisions_by_time",
+        ),
+        (f"decisions_by_policy WHERE id = ANY('{{{execution_id(7).hex()}}}')", "decisions_by_policy_of"),
+    ],
+)
+async def test_every_query_of_decisions_goes_through_its_index(url: str, source: str, index: str) -> None:
+    async with replica(url) as store, raw(url) as session:
+        told = [
+            decided(
+                n,
+                namespace="ops" if n % 4 else "default",
+                job_id=f"job-{n % 50}",
+                policy_ids=("freeze", f"p-{n % 50}"),
+                content=bytes(500),
+            )
+            for n in range(1, 4_001)
+        ]
+        await store.ledger.record_decisions(told)
+        await session.execute("ANALYZE decisions")
+        await session.execute("ANALYZE decisions_by_policy")
+        plan = [row[0] for row in await session.rows(f"EXPLAIN SELECT id FROM {source}")]
+        assert [step for step in plan if index in step], plan
+        assert [step for step in plan if "Seq Scan" in step] == []
+
+
+async def test_a_decision_told_at_two_replicas_is_there_once(url: str) -> None:
+    async with replica(url) as one, replica(url) as other:
+        told = [decided(number) for number in range(1, 201)]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(store.ledger.record_decisions(told)) for store in (one, other)]
+        new = [task.result() for task in tasks]
+        assert new[0] | new[1] == {each.id for each in told}
+        assert not new[0] & new[1]
+        query = DecisionQuery(choice=DecisionChoice(namespace="default", policy_id="freeze"), limit=1_000)
+        assert len(await other.archive.decisions(query)) == 200
+        assert await one.ledger.expire_decisions(201, 500) == 200
+        assert await other.archive.decisions(query) == []

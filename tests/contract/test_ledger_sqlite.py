@@ -129,6 +129,31 @@ async def test_lists_of_dead_letters_are_read_off_an_index(path: Path) -> None:
     connection.close()
 
 
+async def test_lists_of_decisions_are_read_off_an_index_alone(path: Path) -> None:
+    await filled(path, 1)
+    connection = schema.open_reader(path, busy_timeout=NO_WAIT)
+    order = "ORDER BY time_us DESC, id DESC LIMIT 50"
+    for conditions, plan in {
+        "decisions WHERE namespace = 'a' AND outcome IN (3)": "decisions USING COVERING INDEX decisions_by_time",
+        "decisions WHERE namespace = 'a' AND job_id = 'b'": "decisions USING COVERING INDEX decisions_by_job",
+        "decisions_by_policy WHERE namespace = 'a' AND policy_id = 'b' AND job_id = 'c' AND operation IN (5)": (
+            "decisions_by_policy USING PRIMARY KEY"
+        ),
+    }.items():
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN SELECT id FROM {conditions} {order}")]
+        assert len(steps) == 1, steps
+        assert steps[0].startswith(f"SEARCH {plan} ("), steps
+    old = "SELECT id FROM decisions WHERE namespace = 'a' AND time_us < 9 ORDER BY time_us, id LIMIT 9"
+    for table, index in {"decisions": "sqlite_autoindex", "decisions_by_policy": "decisions_by_policy_of"}.items():
+        query = f"EXPLAIN QUERY PLAN DELETE FROM {table} WHERE id IN ({old})"
+        steps = [row[3] for row in connection.execute(query)]
+        assert f"{table} USING" in steps[0], steps
+        assert index in steps[0], steps
+        assert "decisions_by_time" in " ".join(steps[1:]), steps
+        assert "TEMP B-TREE" not in " ".join(steps), steps
+    connection.close()
+
+
 async def test_a_commit_does_not_grow_without_bound(path: Path) -> None:
     commits = Commits()
     ledger = SqliteLedger(path, clock=SystemClock(), observer=commits, sync="normal", max_commit_records=25)

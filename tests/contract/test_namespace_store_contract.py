@@ -150,6 +150,30 @@ async def test_a_limit_that_is_set_meanwhile_holds_at_once(etcd: Etcd, name: str
             await jobs.insert(job(space, "c"))
 
 
+async def test_every_replica_knows_what_goes_on_while_policies_cannot_be_asked(etcd: Etcd, name: str) -> None:
+    store, book = EtcdNamespaceStore(etcd), EtcdNamespaceBook(etcd)
+    stored = namespace_pb2.Namespace(id=name, policy_failure=namespace_pb2.Namespace.ALLOW)
+    written = await store.put(stored, revision=0)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        following = group.create_task(book.run())
+        await book.ready()
+        assert book.allows_unjudged(name)
+        assert not book.allows_unjudged("never-created")
+        stored.policy_failure = namespace_pb2.Namespace.DENY
+        await store.put(stored, revision=written.revision)
+        await until(lambda: not book.allows_unjudged(name))
+        following.cancel()
+
+
+async def test_the_jobs_of_a_namespace_are_counted(etcd: Etcd, name: str) -> None:
+    store, jobs = EtcdNamespaceStore(etcd), EtcdJobStore(etcd, SHARDS)
+    assert await store.count_jobs(name) == 0
+    await jobs.insert(job(name, "a"))
+    await jobs.insert(job(name, "b"))
+    await jobs.insert(job(f"{name}-other", "c"))
+    assert await store.count_jobs(name) == 2
+
+
 async def test_every_replica_knows_the_limits_without_asking(etcd: Etcd, name: str) -> None:
     store, book = EtcdNamespaceStore(etcd), EtcdNamespaceBook(etcd)
     written = await store.put(namespace(name, 3), revision=0)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REPLICAS = "scheduler=2,dispatcher=2"
 UP_WITHIN = 90.0
 DOWN_WITHIN = 60.0
-# `chronos up` uses ports up to 500 above its base; the system's own choice of ports begins at 32768.
+# `chronos up` uses ports up to 599 above its base; the system's own choice of ports begins at 32768.
 BASES = range(12_000, 32_000, 600)
 T = TypeVar("T")
 
@@ -125,7 +125,16 @@ def free_base() -> int:
     """A port base whose ports are free."""
     candidates = list(BASES)
     random.shuffle(candidates)
-    offsets = [0, 1, *range(10, 16), *range(100, 108), *range(200, 208), *range(300, 304), *range(400, 406), 500]
+    offsets = [
+        0,
+        1,
+        *range(10, 16),
+        *range(100, 108),
+        *range(200, 208),
+        *range(300, 304),
+        *range(400, 406),
+        *range(500, 504),
+    ]
     return next(base for base in candidates if all(is_free(base + offset) for offset in offsets))
 
 

@@ -74,7 +74,7 @@ def test_every_process_is_listed_with_its_ports_and_health(mesh: RunningMesh) ->
     assert status["is_healthy"] is True
     assert status["edge"] == mesh.edge
     assert {process["name"] for process in status["processes"]} == {
-        "etcd", "history", "dispatcher", "scheduler", "gateway", "envoy",
+        "etcd", "history", "policy", "dispatcher", "scheduler", "gateway", "envoy",
     }  # fmt: skip
     for process in status["processes"]:
         assert process["health"] == "healthy", process

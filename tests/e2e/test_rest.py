@@ -207,7 +207,7 @@ def test_a_watch_tells_each_change_and_resumes_without_a_gap(
 def test_the_cluster_tells_who_is_there(api: httpx.Client) -> None:
     status = eventually(lambda: healthy(api), what=lambda: api.get("/api/v1/cluster/status").text)
     services = sorted(member["service"] for member in status["members"])
-    assert services == ["dispatcher", "dispatcher", "gateway", "history", "scheduler", "scheduler"]
+    assert services == ["dispatcher", "dispatcher", "gateway", "history", "policy", "scheduler", "scheduler"]
     assert len(status["shards"]) == status["meta"]["shard_count"]
     assert {shard["owner"] for shard in status["shards"]} == {"scheduler-0", "scheduler-1"}
     assert [member["is_leader"] for member in status["etcd"]] == [True]

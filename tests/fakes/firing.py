@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from chronos.dispatcher.v1 import delivery_service_pb2 as delivery
-from chronos.history.v1 import execution_pb2
+from chronos.history.v1 import execution_pb2, policy_decision_pb2
+from chronos.policy.v1 import decision_service_pb2, policy_pb2
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2, target_pb2
 
 from services.scheduler.domain.identity import execution_id, microseconds, moment_of
@@ -19,6 +20,7 @@ from services.scheduler.firing.admission import Admission
 from services.scheduler.firing.begun import BegunVersions
 from services.scheduler.firing.completions import Completions
 from services.scheduler.firing.endings import Endings
+from services.scheduler.firing.loads import RunLoads
 from services.scheduler.firing.notes import Notes
 from services.scheduler.firing.orders import Orders
 from services.scheduler.firing.outbox import Outbox
@@ -30,14 +32,19 @@ from services.scheduler.firing.shard_jobs import ShardJobs
 from services.scheduler.firing.shards import ShardRunner
 from services.scheduler.firing.ticker import Ticker
 from services.scheduler.firing.watermarks import Watermarks
+from services.scheduler.policies.run_gate import RunGate
+from services.scheduler.policies.run_questions import RunAsked
 from services.scheduler.ports.ledger import Reason, Status
 from services.scheduler.ports.orders import ShardChange
+from services.scheduler.ports.policies import Decided, Operation
 from tests.fakes.clock import FakeClock
+from tests.fakes.namespaces import FakeNamespaceBook
 from tests.fakes.scheduler import FakeJobStore, FakeLedger, FakeLink, FakeShardStore
 from tests.fakes.versions import FakeCompletionStore, FakeVersionStore
 
 Event = delivery.DeliveryEvent
 Execution = execution_pb2.Execution
+Question = decision_service_pb2.Question
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 SHARD, EPOCH = 7, 42
@@ -89,6 +96,31 @@ class FakeQuotas:
 
     def release(self, namespace: str) -> None:
         self.running -= 1
+
+    def under_way(self, namespace: str) -> int:
+        return self.running
+
+
+class NoPolicies:
+    """A cluster without policies: nobody is asked, and there is nothing to account for."""
+
+    revision = 1
+    takes_allowed = False
+
+    def uses(self, operation: Operation, namespace: str, tags: Mapping[str, str]) -> frozenset[str] | None:
+        return None
+
+    def can_deny(self, operation: Operation, namespace: str, tags: Mapping[str, str]) -> bool:
+        return False
+
+    async def of(self, asked: Sequence[RunAsked]) -> Sequence[Question]:
+        raise AssertionError(f"{len(asked)} runs are asked about")
+
+    async def decide(self, questions: Sequence[Question], *, draft: policy_pb2.Policy | None = None) -> Decided:
+        raise AssertionError(f"{len(questions)} questions are asked")
+
+    def add(self, decision: policy_decision_pb2.PolicyDecision) -> None:
+        raise AssertionError("a decision is accounted for")
 
 
 class FakeFollowers:
@@ -167,6 +199,7 @@ class Bench:
         self.store, self.shards, self.ledger = FakeJobStore(), FakeShardStore(), FakeLedger()
         self.settled, self.quotas, self.followers = SettledOrders(), FakeQuotas(), FakeFollowers()
         self.rounds, self.calendars = FakeRounds(), FakeCalendarBook()
+        self.versions = FakeVersionStore(self.store)
         self.is_trusted = True
         self.timeline = Timeline()
         self.owned = OwnedShards(lambda shard, epoch: self.is_trusted)
@@ -179,10 +212,14 @@ class Bench:
             owned=self.owned, outbox=self.outbox, ends=outcomes, notes=self.notes, settler=self.settler,
             store=self.completion_store, clock=self.clock,
         )  # fmt: skip
+        self.loads = RunLoads()
+        self.gate = self.make_gate()
         self.admission = Admission(
-            owned=self.owned, outbox=self.outbox, notes=self.notes, settler=self.settler, quotas=self.quotas,
-            followers=self.followers, accepted=self.completions, clock=self.clock,
+            owned=self.owned, outbox=self.outbox, notes=self.notes, settler=self.settler, policies=self.gate,
+            quotas=self.quotas, followers=self.followers, accepted=self.completions, clock=self.clock,
         )  # fmt: skip
+        self.gate.on_verdict(self.admission.judged)
+        self.loads.count_by(self.admission.load_of)
         outcomes.subscribe(self.completions.accept, self.admission.ended)
         self.absences = Absences(self.owned, self.notes, self.clock)
         self.watermarks = Watermarks(
@@ -200,8 +237,7 @@ class Bench:
         endings = Endings(
             timeline=self.timeline, notes=self.notes, shards=self.shards, clock=self.clock, grace=timedelta(seconds=60)
         )  # fmt: skip
-        versions = FakeVersionStore(self.store)
-        past, self.begun = Past(versions, self.shards), BegunVersions(versions)
+        past, self.begun = Past(self.versions, self.shards), BegunVersions(self.versions)
         shard_jobs = ShardJobs(
             timeline=self.timeline, absences=self.absences, past=past, endings=endings, admission=self.admission,
             rounds=self.rounds, calendars=self.calendars, clock=self.clock,
@@ -212,6 +248,14 @@ class Bench:
             begun=self.begun, endings=endings, admission=self.admission,
             orders=orders, follow_ups=self.followers, rounds=self.rounds, outbox=self.outbox,
             watermarks=self.watermarks, clock=self.clock,
+        )  # fmt: skip
+
+    def make_gate(self) -> RunGate:
+        """The gate of policies: here there are none."""
+        nobody = NoPolicies()
+        return RunGate(
+            book=nobody, policies=nobody, facts=nobody, namespaces=FakeNamespaceBook(), accounts=nobody,
+            clock=self.clock,
         )  # fmt: skip
 
     def link(self, name: str = "d1", credit: int = 1000) -> FakeLink:
@@ -246,7 +290,7 @@ class Bench:
         self.shards.trigger_changes.put_nowait(orders or ShardChange(is_complete=True))
         loops = (
             self.ticker.run, self.notes.run, self.settler.run, self.watermarks.run, self.absences.run,
-            self.admission.run, self.completions.run,
+            self.admission.run, self.completions.run, self.gate.run,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(loop()) for loop in loops]

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from libs.faults import Unavailable, WrongState
 from services.history.adapters.details import replayed_id
 from services.history.domain.dead_letters import ALIVE, DEAD, REPLAY, Choice, DeadLetter
+from services.history.domain.decisions import Decision
 from services.history.domain.records import Batch, Change, Definition, Record, Refused, Status
 from services.history.domain.transitions import advance, is_granted, is_stale
-from services.history.ports import DeadLetterQuery, ExecutionQuery, Page, Position, Seal, Search
+from services.history.ports import DeadLetterQuery, DecisionQuery, ExecutionQuery, Page, Position, Seal, Search
 
 
 class FakeLedger:
@@ -31,6 +32,7 @@ class FakeLedger:
         self._epochs: dict[int, int] = {}
         self._definitions: dict[bytes, Definition] = {}
         self._letters: dict[bytes, DeadLetter] = {}
+        self._decisions: dict[bytes, Decision] = {}
         self._seq = 0
 
     def take(self, batch: Batch) -> asyncio.Future[Refused]:
@@ -88,6 +90,19 @@ class FakeLedger:
             if _death(letter)[0] < before_us or seen[letter.record.namespace] > most:
                 gone.append(letter)
         return self._forget(gone[::-1][:limit])
+
+    async def record_decisions(self, decisions: Sequence[Decision]) -> frozenset[bytes]:
+        self._ensure_writable()
+        new = {decision.id: decision for decision in decisions if decision.id not in self._decisions}
+        self._decisions |= new
+        return frozenset(new)
+
+    async def expire_decisions(self, before_us: int, limit: int) -> int:
+        self._ensure_writable()
+        old = sorted(filter(lambda each: each.time_us < before_us, self._decisions.values()), key=_moment)
+        for decision in old[:limit]:
+            del self._decisions[decision.id]
+        return len(old[:limit])
 
     async def probe(self) -> None:
         self.probes += 1
@@ -147,6 +162,14 @@ class FakeLedger:
             for letter in self._letters.values()
             if (choice.holds(letter) if choice else not letter.replayed_by)
         )
+
+    async def decisions(self, query: DecisionQuery) -> list[Decision]:
+        found = [
+            decision._replace(policy_ids=())
+            for decision in self._decisions.values()
+            if query.choice.holds(decision) and (query.after is None or _moment(decision) < query.after)
+        ]
+        return sorted(found, key=_moment, reverse=True)[: query.limit]
 
     async def position(self) -> Position:
         return Position(ledger_id="fake", seq=self._seq)
@@ -217,3 +240,7 @@ def _place(record: Record) -> tuple[int, bytes]:
 
 def _death(letter: DeadLetter) -> tuple[int, bytes]:
     return letter.record.completed_us or 0, letter.record.id
+
+
+def _moment(decision: Decision) -> tuple[int, bytes]:
+    return decision.time_us, decision.id

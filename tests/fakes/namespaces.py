@@ -37,6 +37,9 @@ class FakeNamespaceStore:
         self._check(namespace_id, revision)
         del self._namespaces[namespace_id]
 
+    async def count_jobs(self, namespace_id: str) -> int:
+        return 1 if namespace_id in self.in_use else 0
+
     def _check(self, namespace_id: str, revision: int) -> None:
         known = self._namespaces.get(namespace_id)
         if (known.revision if known else 0) != revision:
@@ -44,10 +47,11 @@ class FakeNamespaceStore:
 
 
 class FakeNamespaceBook:
-    """The limits that a test sets."""
+    """The limits that a test sets, and the namespaces that go on `unjudged`."""
 
     def __init__(self, **quotas: Quota) -> None:
         self._quotas = quotas
+        self.unjudged: set[str] = set()
         self.version = 1
 
     def set(self, namespace_id: str, quota: Quota) -> None:
@@ -56,3 +60,6 @@ class FakeNamespaceBook:
 
     def quotas_of(self, namespace_id: str) -> Quota:
         return self._quotas.get(namespace_id, NO_LIMITS)
+
+    def allows_unjudged(self, namespace_id: str) -> bool:
+        return namespace_id in self.unjudged

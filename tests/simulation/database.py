@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from libs.faults import Unavailable
 from services.history.domain.dead_letters import Choice, DeadLetter
+from services.history.domain.decisions import Decision
 from services.history.domain.records import Batch, Change, Definition, Record, Refused, Status
-from services.history.ports import DeadLetterQuery, ExecutionQuery, Page, Position, Seal, Search
+from services.history.ports import DeadLetterQuery, DecisionQuery, ExecutionQuery, Page, Position, Seal, Search
 from tests.fakes.ledger import FakeLedger
 from tests.simulation.replies import Messages, NoReplyError, ask
 
@@ -100,6 +101,14 @@ class DatabaseClient:
         """See ports.Ledger."""
         return await self._ask(lambda: _at_once(self._database.expire_dead_letters(before_us, most, limit)))
 
+    async def record_decisions(self, decisions: Sequence[Decision]) -> frozenset[bytes]:
+        """See ports.Ledger."""
+        return await self._ask(lambda: _at_once(self._database.record_decisions(decisions)))
+
+    async def expire_decisions(self, before_us: int, limit: int) -> int:
+        """See ports.Ledger."""
+        return await self._ask(lambda: _at_once(self._database.expire_decisions(before_us, limit)))
+
     async def probe(self) -> None:
         """See ports.Ledger."""
         await self._ask(lambda: _at_once(self._database.probe()))
@@ -127,6 +136,10 @@ class DatabaseClient:
     async def count_dead_letters(self, choice: Choice | None = None) -> Mapping[int, int]:
         """See ports.Archive."""
         return await self._ask(lambda: _at_once(self._database.count_dead_letters(choice)))
+
+    async def decisions(self, query: DecisionQuery) -> list[Decision]:
+        """See ports.Archive."""
+        return await self._ask(lambda: _at_once(self._database.decisions(query)))
 
     async def position(self) -> Position:
         """See ports.Archive."""

@@ -15,6 +15,7 @@ from services.scheduler.domain.schedule.sequence import last_of
 from services.scheduler.runs.backfills import Backfill, Backfills
 from services.scheduler.runs.triggers import Triggers
 from tests.fakes.clock import FakeClock
+from tests.fakes.policies import no_policies
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
 from tests.fakes.versions import FakeJobFinder, FakeSchedules, FakeTriggerStore
 
@@ -32,8 +33,8 @@ class Stage:
         self.clock = FakeClock(NOW)
         self.store = FakeTriggerStore()
         self.ledger = FakeLedger()
-        triggers = Triggers(FakeJobFinder(FakeJobStore()), self.store, self.ledger, self.clock)
-        self.backfills = Backfills(triggers, FakeSchedules(), self.ledger, self.clock)
+        triggers = Triggers(FakeJobFinder(FakeJobStore()), self.store, self.ledger, no_policies(), self.clock)
+        self.backfills = Backfills(triggers, FakeSchedules(), self.ledger, no_policies(), self.clock)
 
     async def run(
         self, stored: stored_job_pb2.StoredJob, start: datetime, end: datetime, **options: object

@@ -11,6 +11,7 @@ from services.scheduler.domain.schedule.calendar import day_set
 from services.scheduler.timing.calendars import Calendars
 from tests.fakes.calendars import FakeCalendarStore
 from tests.fakes.clock import FakeClock
+from tests.fakes.policies import no_policies
 from tests.fakes.scheduler import FakeJobStore
 
 Calendar = calendar_pb2.Calendar
@@ -24,7 +25,7 @@ def jobs() -> FakeJobStore:
 
 @pytest.fixture
 def calendars(jobs: FakeJobStore) -> Calendars:
-    return Calendars(FakeCalendarStore(), jobs, ICalendarText(), FakeClock())
+    return Calendars(FakeCalendarStore(), jobs, ICalendarText(), no_policies(), FakeClock())
 
 
 async def create(calendars: Calendars, calendar: Calendar, *, validate_only: bool = False) -> Calendar:

@@ -14,6 +14,7 @@ from services.scheduler.runs.dead_letters import DeadLetterReplays, Listing, Wis
 from services.scheduler.runs.replays import Replays
 from services.scheduler.runs.triggers import Triggers
 from tests.fakes.clock import FakeClock
+from tests.fakes.policies import no_policies
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
 from tests.fakes.versions import FakeJobFinder, FakeTriggerStore, FakeVersionStore
 
@@ -51,8 +52,8 @@ class Stage:
         self.ledger = FakeLedger()
         self.store = FakeTriggerStore()
         clock, finder = FakeClock(), FakeJobFinder(self.jobs)
-        triggers = Triggers(finder, self.store, self.ledger, clock)
-        replays = Replays(finder, FakeVersionStore(self.jobs), triggers, self.ledger, clock)
+        triggers = Triggers(finder, self.store, self.ledger, no_policies(), clock)
+        replays = Replays(finder, FakeVersionStore(self.jobs), triggers, self.ledger, no_policies(), clock)
         self.replays = DeadLetterReplays(self.letters, replays)
 
     async def died(self, number: int, *, job_id: str = "report", replayed_by: str = "") -> str:

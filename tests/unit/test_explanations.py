@@ -4,12 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from chronos.history.v1 import execution_pb2
+from chronos.policy.v1.decision_pb2 import Decision, RuleResult
 from chronos.scheduler.v1 import job_pb2, run_service_pb2, stored_job_pb2, timing_pb2
+from google.protobuf.struct_pb2 import Value
 
 from libs.faults import NotFound
 from services.scheduler.domain.identity import execution_id, microseconds
 from services.scheduler.domain.reasons import SENTENCES
 from services.scheduler.domain.schedule.calendar import DaySet, day_set
+from services.scheduler.policies.standing import denial_of
 from services.scheduler.runs.explanations import Explanations
 from tests.fakes.clock import FakeClock
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
@@ -153,6 +156,30 @@ async def test_every_reason_has_its_sentence_and_its_verdict(stage: Stage, code:
     }
     assert answer.verdict == expected.get(name, Response.SKIPPED)
     assert answer.execution.reason_code == code
+
+
+async def test_a_run_that_policies_skipped_tells_policy_rule_value_and_who_asked(stage: Stage) -> None:
+    await stage.write()
+    broken = RuleResult(
+        policy_id="owners", rule_id="has-owner", message="each job needs an owner", field="tags.owner",
+        actual_value=Value(string_value="nobody"),
+    )  # fmt: skip
+    stage.record(
+        DUE, Execution.SKIPPED, reason_code=Execution.POLICY, reason=denial_of(Decision(violations=[broken])),
+        cause=Execution.MANUAL, actor="key-9",
+    )  # fmt: skip
+    answer = await stage.explain()
+    assert answer.verdict == Response.SKIPPED
+    for words in (
+        "policies do not let it run",
+        "owners",
+        "has-owner",
+        "each job needs an owner",
+        "tags.owner",
+        "nobody",
+    ):
+        assert words in answer.summary
+    assert "by key-9" in answer.facts[0]
 
 
 async def test_a_record_of_a_stretch_tells_about_the_runs_in_it(stage: Stage) -> None:

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import grpc
 import pytest
+from chronos.policy.v1.decision_pb2 import Decision, RuleResult
+from google.protobuf import json_format
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from libs.faults import (
     InvalidArgument,
     LimitReached,
     NotFound,
+    Refused,
     Stale,
     Unauthenticated,
     Unavailable,
@@ -27,6 +30,12 @@ ALL = [
     InvalidArgument([Violation(field="schedule", description="is not a cron expression; write five fields")]),
     Unauthenticated("send a key"),
     Forbidden("use another key", metadata={"permission": "job:read"}),
+    Refused(
+        "refused by policy naming/prefix",
+        violations=[Violation(field="job.name", description="names begin with a team")],
+        decision=Decision(violations=[RuleResult(policy_id="naming", rule_id="prefix")]).SerializeToString(),
+    ),
+    Refused("refused by policy naming/prefix"),
     NotFound("no such job", reason="JOB_NOT_FOUND"),
     AlreadyExists("choose another id"),
     Stale("read it again"),
@@ -85,6 +94,28 @@ def test_a_status_always_fits_into_trailers(fields: list[tuple[str, str]], messa
     (_, packed), *_ = faults.trailers_of(status)
     assert len(packed) * 4 / 3 + len(status.message.encode()) * 3 < 8 * 1024
     assert isinstance(faults.fault_from(received(status)), InvalidArgument)
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), max_size=300), st.text(), st.integers(0, 2_000))
+def test_a_refusal_always_fits_into_trailers(fields: list[tuple[str, str]], message: str, size: int) -> None:
+    violations = [Violation(field=field * 50, description=text * 50) for field, text in fields]
+    decision = Decision(violations=[RuleResult(message="x" * size)]).SerializeToString()
+    status = faults.status_of(Refused(message * 100, violations=violations, decision=decision[:2_000]), "r" * 128)
+    (_, packed), *_ = faults.trailers_of(status)
+    assert len(packed) * 4 / 3 + len(status.message.encode()) * 3 < 8 * 1024
+
+
+def test_a_refusal_shows_the_decision_as_a_detail() -> None:
+    decision = Decision(violations=[RuleResult(policy_id="naming", rule_id="prefix")])
+    fault = Refused(
+        "no", violations=[Violation(field="job.name", description="x")], decision=decision.SerializeToString()
+    )
+    status = faults.status_of(fault, "r-1")
+    assert detail(status, Decision) == decision
+    bad = detail(status, error_details_pb2.BadRequest)
+    assert isinstance(bad, error_details_pb2.BadRequest)
+    assert bad.field_violations[0].field == "job.name"
+    assert json_format.MessageToDict(status)["details"][-1]["@type"].endswith("chronos.policy.v1.Decision")
 
 
 def test_an_answer_without_details_still_becomes_a_fault() -> None:

@@ -15,6 +15,7 @@ from services.scheduler.jobs.jobs import Jobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.dependencies import FakeDependencyStore
 from tests.fakes.firing import FakeCalendarBook
+from tests.fakes.policies import no_policies
 from tests.fakes.scheduler import FakeJobStore
 
 
@@ -43,6 +44,7 @@ def jobs(store: FakeJobStore, clock: FakeClock) -> Jobs:
         calendars=FakeCalendarSets(),
         calendar_view=FakeCalendarBook(),
         dependencies=Dependencies(FakeDependencyStore(parents_of)),
+        guard=no_policies(),
         clock=clock,
     )
 

@@ -17,6 +17,7 @@ from services.scheduler.runs.recorded_secrets import PLACES
 from services.scheduler.runs.replays import Replays
 from services.scheduler.runs.triggers import Triggers
 from tests.fakes.clock import FakeClock
+from tests.fakes.policies import no_policies
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
 from tests.fakes.versions import FakeJobFinder, FakeTriggerStore, FakeVersionStore
 
@@ -93,8 +94,8 @@ class Stage:
         self.ledger = FakeLedger()
         self.store = FakeTriggerStore()
         clock, finder = FakeClock(), FakeJobFinder(self.jobs)
-        triggers = Triggers(finder, self.store, self.ledger, clock)
-        self.replays = Replays(finder, FakeVersionStore(self.jobs), triggers, self.ledger, clock)
+        triggers = Triggers(finder, self.store, self.ledger, no_policies(), clock)
+        self.replays = Replays(finder, FakeVersionStore(self.jobs), triggers, self.ledger, no_policies(), clock)
 
     async def write(self, *versions: Job) -> None:
         for version in versions:

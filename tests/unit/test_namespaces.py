@@ -10,6 +10,7 @@ from libs.rpc.context import Principal
 from services.scheduler.namespaces import Namespaces
 from tests.fakes.clock import FakeClock
 from tests.fakes.namespaces import FakeNamespaceStore
+from tests.fakes.policies import no_policies
 
 ADMIN = Principal(id="key-1", name="admin", namespaces=("*",))
 
@@ -26,7 +27,7 @@ def store() -> FakeNamespaceStore:
 
 @pytest.fixture
 def namespaces(store: FakeNamespaceStore, clock: FakeClock) -> Namespaces:
-    return Namespaces(store, clock)
+    return Namespaces(store, no_policies(), clock)
 
 
 def wish(name: str, **quotas: int) -> namespace_pb2.Namespace:
@@ -49,6 +50,17 @@ async def test_a_new_namespace_says_which_limits_it_has(namespaces: Namespaces) 
     assert created.created_at == created.updated_at
     assert created.etag
     assert await namespaces.get("team") == created
+
+
+async def test_a_namespace_says_what_happens_while_policies_cannot_be_asked(namespaces: Namespaces) -> None:
+    created = await create(namespaces, "team")
+    assert created.policy_failure == namespace_pb2.Namespace.DENY
+    wish = namespace_pb2.Namespace(policy_failure=namespace_pb2.Namespace.ALLOW)
+    await namespaces.replace("team", wish, validate_only=False, author="k")
+    assert (await namespaces.get("team")).policy_failure == namespace_pb2.Namespace.ALLOW
+    await namespaces.replace("team", namespace_pb2.Namespace(), validate_only=False, author="k")
+    assert (await namespaces.get("team")).policy_failure == namespace_pb2.Namespace.DENY
+    assert (await namespaces.get("default")).policy_failure == namespace_pb2.Namespace.DENY
 
 
 async def test_an_id_is_taken_once(namespaces: Namespaces) -> None:

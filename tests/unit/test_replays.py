@@ -15,6 +15,7 @@ from services.scheduler.runs.recorded_requests import escaped
 from services.scheduler.runs.replays import Replays
 from services.scheduler.runs.triggers import Triggers
 from tests.fakes.clock import FakeClock
+from tests.fakes.policies import no_policies
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
 from tests.fakes.versions import FakeJobFinder, FakeTriggerStore, FakeVersionStore
 
@@ -33,8 +34,8 @@ class Stage:
         self.ledger = FakeLedger()
         self.store = FakeTriggerStore()
         finder = FakeJobFinder(self.jobs)
-        triggers = Triggers(finder, self.store, self.ledger, self.clock)
-        self.replays = Replays(finder, FakeVersionStore(self.jobs), triggers, self.ledger, self.clock)
+        triggers = Triggers(finder, self.store, self.ledger, no_policies(), self.clock)
+        self.replays = Replays(finder, FakeVersionStore(self.jobs), triggers, self.ledger, no_policies(), self.clock)
 
     async def write(self, stored: stored_job_pb2.StoredJob) -> None:
         current = await self.jobs.get("default", "report")

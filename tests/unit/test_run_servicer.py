@@ -18,6 +18,7 @@ from services.scheduler.runs.replays import Replays
 from services.scheduler.runs.triggers import Triggers
 from services.scheduler.servicer.runs import Context, RunServicer
 from tests.fakes.clock import FakeClock
+from tests.fakes.policies import no_policies
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
 from tests.fakes.versions import (
     FakeCancelStore,
@@ -40,11 +41,11 @@ class Stage:
     def __init__(self) -> None:
         self.jobs, self.store, self.ledger, clock = FakeJobStore(), FakeTriggerStore(), FakeLedger(), FakeClock(NOW)
         finder, schedules, versions = FakeJobFinder(self.jobs), FakeSchedules(), FakeVersionStore(self.jobs)
-        triggers = Triggers(finder, self.store, self.ledger, clock)
+        triggers = Triggers(finder, self.store, self.ledger, no_policies(), clock)
         self.servicer = RunServicer(
             jobs=finder,
-            backfills=Backfills(triggers, schedules, self.ledger, clock),
-            replays=Replays(finder, versions, triggers, self.ledger, clock),
+            backfills=Backfills(triggers, schedules, self.ledger, no_policies(), clock),
+            replays=Replays(finder, versions, triggers, self.ledger, no_policies(), clock),
             cancellations=Cancellations(finder, FakeCancelStore(self.store), self.ledger, clock),
             completions=ExecutionCompletions(versions, FakeCompletionStore(), self.ledger, clock),
             explanations=Explanations(finder, versions, schedules, self.ledger, clock),

@@ -7,6 +7,7 @@ from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 from libs.faults import NotFound
 from services.scheduler.runs.triggers import Triggers
 from tests.fakes.clock import FakeClock
+from tests.fakes.policies import no_policies
 from tests.fakes.scheduler import FakeJobStore, FakeLedger
 from tests.fakes.versions import FakeJobFinder, FakeTriggerStore
 
@@ -20,7 +21,7 @@ class Stage:
         self.jobs = FakeJobStore()
         self.store = FakeTriggerStore()
         self.ledger = FakeLedger()
-        self.triggers = Triggers(FakeJobFinder(self.jobs), self.store, self.ledger, FakeClock())
+        self.triggers = Triggers(FakeJobFinder(self.jobs), self.store, self.ledger, no_policies(), FakeClock())
 
 
 @pytest.fixture

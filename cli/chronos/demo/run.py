@@ -62,7 +62,7 @@ async def showing(
     mesh: Mesh, settings: MeshSettings, clock: Clock, console: Console, tell: Callable[[str], None], length: timedelta
 ) -> Summary:
     """Starts the mesh, shows its jobs for `length`, and prints the figures."""
-    tell("Starting etcd, 2 schedulers, 2 dispatchers, history, gateway, Envoy, and a receiver for their webhooks.")
+    tell("Starting etcd, 2 schedulers, 2 dispatchers, history, policy, gateway, Envoy, and a receiver for webhooks.")
     began = clock.monotonic()
     receiver = receiver_spec(mesh.options)
     key = await mesh.start([receiver])

@@ -7,8 +7,9 @@ import typer
 
 from cli.chronosctl.client import resource_path
 from cli.chronosctl.commands import calendars, changes, namespaces
-from cli.chronosctl.documents import CALENDARS, KINDS, NAMESPACES, Kind, read_bundle
+from cli.chronosctl.documents import CALENDARS, KINDS, NAMESPACES, POLICIES, Kind, read_bundle
 from cli.chronosctl.errors import CommandError, RefusedError, UsageError
+from cli.chronosctl.policy_files import sendable
 from cli.chronosctl.session import Session
 
 Json = dict[str, Any]
@@ -19,14 +20,19 @@ def apply_files(
     file: Annotated[list[str], typer.Option("--file", "-f", metavar="FILE", help="YAML or JSON file; repeatable.")],
     validate_only: changes.Check = False,
 ) -> None:
-    """Creates or replaces the namespaces, calendars and jobs of files. Goes on after a failure, and then exits 1.
+    """Creates or replaces everything in files, namespaces to jobs. Goes on after a failure, and then exits 1.
 
-    A file holds `namespaces:`, `calendars:` and `jobs:`, or jobs alone. Everything in it needs an `id`.
+    A file holds `namespaces:`, `calendars:`, `policies:` and `jobs:`, or jobs alone. Everything in it needs an `id`.
     """
     bundles = [read_bundle(source) for source in file]
-    wanted = [(kind, _identified(kind, item)) for kind in KINDS for bundle in bundles for item in bundle[kind]]
+    wanted = [(kind, identified(kind, item)) for kind in KINDS for bundle in bundles for item in bundle[kind]]
     if not wanted:
         raise UsageError(f"{', '.join(file)}: there is nothing in it")
+    put_all(session, wanted, validate_only)
+
+
+def put_all(session: Session, wanted: list[tuple[Kind, Json]], validate_only: bool) -> None:
+    """Creates or replaces things, one after the other, and tells each. Raises CommandError when some were refused."""
     answers: dict[str, list[Json]] = {}
     refused = []
     for kind, item in wanted:
@@ -68,17 +74,20 @@ def _is_there(session: Session, path: str) -> bool:
 
 
 def _collection(session: Session, kind: Kind, item: Json) -> str:
-    if kind is NAMESPACES:
+    if kind in (NAMESPACES, POLICIES):
         return resource_path(kind.plural)
     own = item.get("namespace")
     return resource_path("namespaces", own, kind.plural) if own else session.client.path(kind.plural)
 
 
-def _identified(kind: Kind, item: Json) -> Json:
+def identified(kind: Kind, item: Json) -> Json:
+    """The thing without what only the server sets. Raises UsageError when it has no id."""
     found = item.get("id")
     if not isinstance(found, str) or not found.replace("-", "").isalnum():
         what = item.get("name") or found or f"a {kind.name}"
         raise UsageError(f"{what}: `apply` finds a {kind.name} by its `id:`; give it one, for example nightly-report")
     if kind is NAMESPACES:
         return namespaces.without_computed(item)
+    if kind is POLICIES:
+        return sendable(item)
     return calendars.without_computed(item) if kind is CALENDARS else changes.without_computed(item)

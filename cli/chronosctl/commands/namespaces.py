@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 import typer
+from chronos.scheduler.v1.namespace_pb2 import Namespace
 
 from cli.chronosctl.client import resource_path
 from cli.chronosctl.commands.changes import Check, Etag
@@ -10,6 +11,8 @@ from cli.chronosctl.documents import NAMESPACES, read_one
 from cli.chronosctl.errors import UsageError
 from cli.chronosctl.moments import shown_time
 from cli.chronosctl.session import Session
+from cli.chronosctl.tables import known
+from cli.chronosctl.values import enum_value
 
 Json = dict[str, Any]
 Id = Annotated[str, typer.Argument(metavar="NAME", help="Name of the namespace.")]
@@ -22,6 +25,10 @@ MaxRuns = Annotated[
 ]
 MaxHourly = Annotated[
     int | None, typer.Option("--max-executions-per-hour", min=-1, help="Most runs in a clock hour; -1 means unlimited.")
+]
+PolicyFailure = Annotated[
+    str,
+    typer.Option("--policy-failure", metavar="RULE", help="When policies cannot be asked: deny, or allow."),
 ]
 COLUMNS = ("NAME", "MAX JOBS", "MAX RUNS", "MAX PER HOUR", "DESCRIPTION", "CHANGED")
 QUOTAS = ("max_jobs", "max_concurrent_runs", "max_executions_per_hour")
@@ -50,10 +57,12 @@ def create_namespace(
     max_jobs: MaxJobs = None,
     max_concurrent_runs: MaxRuns = None,
     max_executions_per_hour: MaxHourly = None,
+    policy_failure: PolicyFailure = "",
     validate_only: Check = False,
 ) -> None:
     """Creates a namespace. Limits that are not given are none."""
-    body = _namespace(name, file, description, (max_jobs, max_concurrent_runs, max_executions_per_hour))
+    limits = _given((max_jobs, max_concurrent_runs, max_executions_per_hour), policy_failure)
+    body = _namespace(name, file, description, limits)
     body.pop("etag", None)
     query = {"validate_only": "true"} if validate_only else {}
     _show(session, session.client.call("POST", resource_path("namespaces"), query=query, body=body))
@@ -67,10 +76,12 @@ def replace_namespace(
     max_jobs: MaxJobs = None,
     max_concurrent_runs: MaxRuns = None,
     max_executions_per_hour: MaxHourly = None,
+    policy_failure: PolicyFailure = "",
     validate_only: Check = False,
 ) -> None:
     """Replaces a namespace. Limits that are not given are none from then on."""
-    body = _namespace(name, file, description, (max_jobs, max_concurrent_runs, max_executions_per_hour))
+    limits = _given((max_jobs, max_concurrent_runs, max_executions_per_hour), policy_failure)
+    body = _namespace(name, file, description, limits)
     query = {"validate_only": "true"} if validate_only else {}
     _show(session, session.client.call("PUT", resource_path("namespaces", body["id"]), query=query, body=body))
 
@@ -90,14 +101,20 @@ def without_computed(namespace: Json) -> Json:
     return {name: value for name, value in namespace.items() if name not in COMPUTED}
 
 
-def _namespace(name: str, file: str, description: str, quotas: tuple[int | None, ...]) -> Json:
+def _given(quotas: tuple[int | None, ...], policy_failure: str) -> Json:
+    """The fields that options give."""
     limits = {key: value for key, value in zip(QUOTAS, quotas, strict=True) if value is not None}
-    if file and (limits or description):
+    rule = enum_value(policy_failure, Namespace.PolicyFailure.DESCRIPTOR, "--policy-failure") if policy_failure else ""
+    return ({"quotas": limits} if limits else {}) | ({"policy_failure": rule} if rule else {})
+
+
+def _namespace(name: str, file: str, description: str, given: Json) -> Json:
+    if file and (given or description):
         raise UsageError("give either --file or the limits, not both")
     found = without_computed(read_one(file, NAMESPACES)) if file else {}
     found |= {"id": name} if name else {}
     found |= {"description": description} if description else {}
-    found |= {"quotas": limits} if limits else {}
+    found |= given
     if not found.get("id"):
         raise UsageError("name the namespace")
     return found
@@ -123,6 +140,7 @@ def _show(session: Session, namespace: Json) -> None:
             ("name", namespace.get("id", "")),
             ("description", namespace.get("description", "")),
             *zip(("jobs", "runs at a time", "runs per hour"), _limits(namespace), strict=True),
+            ("policy failure", known(namespace.get("policy_failure"), "DENY")),
             ("changed", changed),
             ("etag", namespace.get("etag", "")),
         ]

@@ -1,6 +1,7 @@
-"""Namespaces in etcd, and a mirror of their limits."""
+"""Namespaces in etcd, and a mirror of what runs and changes have to heed."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from chronos.scheduler.v1 import namespace_pb2
 
@@ -42,7 +43,7 @@ class EtcdNamespaceStore:
         """See ports.NamespaceStore. A job that is created meanwhile changes the guard, and is noticed."""
         key, guard = keys.namespace(namespace_id), keys.guard(JOB_COUNT, namespace_id)
         guarded = await self._etcd.get(guard)
-        count = await self._etcd.count(keys.job_index_of(namespace_id))
+        count = await self.count_jobs(namespace_id)
         if count:
             raise WrongState(
                 f'the namespace "{namespace_id}" holds {count:,} job(s); delete them first', reason="NAMESPACE_IN_USE"
@@ -52,16 +53,35 @@ class EtcdNamespaceStore:
         if not result.succeeded:
             raise _stale(namespace_id)
 
+    async def count_jobs(self, namespace_id: str) -> int:
+        """See ports.NamespaceStore."""
+        return await self._etcd.count(keys.job_index_of(namespace_id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rules:
+    """What the mirror keeps of a namespace."""
+
+    quota: Quota = NO_LIMITS
+    allows_unjudged: bool = False
+
+
+_NO_RULES = _Rules()
+
 
 class EtcdNamespaceBook:
     """See ports.NamespaceBook. Kept up to date by `run`; while etcd is away it stays as it was."""
 
     def __init__(self, etcd: Etcd) -> None:
-        self._mirror = Mirror(etcd, keys.NAMESPACES, _quota)
+        self._mirror = Mirror(etcd, keys.NAMESPACES, _rules)
 
     def quotas_of(self, namespace_id: str) -> Quota:
         """See ports.NamespaceBook."""
-        return self._mirror.values.get(namespace_id, NO_LIMITS)
+        return self._mirror.values.get(namespace_id, _NO_RULES).quota
+
+    def allows_unjudged(self, namespace_id: str) -> bool:
+        """See ports.NamespaceBook."""
+        return self._mirror.values.get(namespace_id, _NO_RULES).allows_unjudged
 
     @property
     def version(self) -> int:
@@ -78,8 +98,15 @@ class EtcdNamespaceBook:
         await self._mirror.run()
 
 
-def _quota(value: bytes) -> Quota:
-    quotas = namespace_pb2.Namespace.FromString(value).quotas
+def _rules(value: bytes) -> _Rules:
+    namespace = namespace_pb2.Namespace.FromString(value)
+    return _Rules(
+        quota=_quota(namespace.quotas),
+        allows_unjudged=namespace.policy_failure == namespace_pb2.Namespace.ALLOW,
+    )
+
+
+def _quota(quotas: namespace_pb2.Quotas) -> Quota:
     return Quota(
         max_jobs=quotas.max_jobs if quotas.HasField("max_jobs") else UNLIMITED,
         max_concurrent_runs=quotas.max_concurrent_runs if quotas.HasField("max_concurrent_runs") else UNLIMITED,

@@ -14,6 +14,7 @@ from services.scheduler.adapters.ledger import HistoryLedger
 from services.scheduler.adapters.sealed import Sealed
 from services.scheduler.app.api import build_api
 from services.scheduler.app.firing import build_firing
+from services.scheduler.app.policies import open_policies
 from services.scheduler.app.stores import open_stores
 from services.scheduler.settings import SchedulerSettings
 
@@ -29,8 +30,9 @@ async def open_app(settings: SchedulerSettings, enter: OpenNode = open_node) -> 
         histories = node.watch("history")
         ledger = HistoryLedger(histories, node.channel)
         letters = HistoryDeadLetters(histories, node.channel)
-        server = node.server(build_api(stores, ledger, letters, node.clock))
-        firing = build_firing(node, settings, stores, ledger, shard_count)
+        policies = open_policies(node, settings, stores, histories)
+        firing = build_firing(node, settings, stores, ledger, policies, shard_count)
+        server = node.server(build_api(stores, ledger, letters, policies, firing.loads, node.clock))
 
         async def start() -> None:
             await node.start(server)
@@ -40,10 +42,11 @@ async def open_app(settings: SchedulerSettings, enter: OpenNode = open_node) -> 
             await firing.hand_over()
             await server.drain(settings.drain_timeout / 2)
 
-        loops = {**node.loops, "histories": histories.run, **stores.loops, **firing.loops}
+        loops = {**node.loops, "histories": histories.run, **stores.loops, **policies.loops, **firing.loops}
         try:
             yield App(start=start, loops=loops, drain=drain)
         finally:
+            await policies.close()
             await letters.close()
             await ledger.close()
 

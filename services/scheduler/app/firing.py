@@ -8,6 +8,7 @@ from libs.etcd.ownership import Claim, ShardOwnership
 from libs.mesh import Node
 from services.scheduler import metrics
 from services.scheduler.adapters.dispatchers import DispatcherPool
+from services.scheduler.app.policies import PolicyParts
 from services.scheduler.app.scan import FiringParts, scan_loops
 from services.scheduler.app.stores import Stores
 from services.scheduler.domain.identity import microseconds
@@ -18,6 +19,7 @@ from services.scheduler.firing.begun import BegunVersions
 from services.scheduler.firing.completions import Completions
 from services.scheduler.firing.endings import Endings
 from services.scheduler.firing.follow_ups import FollowUps
+from services.scheduler.firing.loads import RunLoads
 from services.scheduler.firing.notes import Notes
 from services.scheduler.firing.orders import Orders
 from services.scheduler.firing.outbox import Outbox
@@ -31,19 +33,29 @@ from services.scheduler.firing.shard_jobs import ShardJobs
 from services.scheduler.firing.shards import ShardRunner
 from services.scheduler.firing.ticker import Ticker
 from services.scheduler.firing.watermarks import Watermarks
+from services.scheduler.policies.questions import Questions
+from services.scheduler.policies.run_gate import RunGate
+from services.scheduler.policies.run_questions import RunQuestions
 from services.scheduler.ports.ledger import Ledger
+from services.scheduler.ports.policies import Loads
 from services.scheduler.settings import SchedulerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firing:
-    """The loops that fire, and how they stop: `hand_over` gives every shard to the other replicas."""
+    """The loops that fire, and how they stop: `hand_over` gives every shard to the other replicas.
+
+    `loads` say how much is under way here.
+    """
 
     loops: Mapping[str, Callable[[], Awaitable[None]]]
     hand_over: Callable[[], Awaitable[None]]
+    loads: Loads
 
 
-def build_firing(node: Node, settings: SchedulerSettings, stores: Stores, ledger: Ledger, shard_count: int) -> Firing:
+def build_firing(
+    node: Node, settings: SchedulerSettings, stores: Stores, ledger: Ledger, policies: PolicyParts, shard_count: int
+) -> Firing:
     """The firing path of a replica."""
     clock, lease = node.clock, node.lease
     claims: dict[int, Claim] = {}
@@ -72,10 +84,14 @@ def build_firing(node: Node, settings: SchedulerSettings, stores: Stores, ledger
     completions = Completions(
         owned=owned, outbox=outbox, ends=outcomes, notes=notes, settler=settler, store=stores.completions, clock=clock
     )
+    loads = RunLoads()
+    run_gate = build_run_gate(stores, policies, loads, clock)
     admission = Admission(
-        owned=owned, outbox=outbox, notes=notes, settler=settler, quotas=quotas, followers=follow_ups,
-        accepted=completions, clock=clock,
+        owned=owned, outbox=outbox, notes=notes, settler=settler, policies=run_gate, quotas=quotas,
+        followers=follow_ups, accepted=completions, clock=clock,
     )  # fmt: skip
+    run_gate.on_verdict(admission.judged)
+    loads.count_by(admission.load_of)
     outcomes.subscribe(completions.accept, admission.ended)
     quotas.on_change(admission.quota_changed)
     absences = Absences(owned, notes, clock)
@@ -108,7 +124,7 @@ def build_firing(node: Node, settings: SchedulerSettings, stores: Stores, ledger
         timeline=timeline, owned=owned, outbox=outbox, admission=admission, completions=completions, notes=notes,
         settler=settler, ownership=ownership, dispatchers=dispatchers, begun=begun,
     )  # fmt: skip
-    measure(owned, timeline, outbox, completions, clock)
+    measure(owned, timeline, outbox, completions, run_gate, clock)
     loops = {
         "peers": peers.run,
         "dispatchers": dispatchers.run,
@@ -118,6 +134,7 @@ def build_firing(node: Node, settings: SchedulerSettings, stores: Stores, ledger
         "watermarks": watermarks.run,
         "absences": absences.run,
         "quotas": quotas.run,
+        "run gate": run_gate.run,
         "admission": admission.run,
         "completions": completions.run,
         "follow-ups": follow_ups.run,
@@ -126,10 +143,25 @@ def build_firing(node: Node, settings: SchedulerSettings, stores: Stores, ledger
         "ownership": ownership.run,
         **scan_loops(node, settings, ledger, parts),
     }
-    return Firing(loops=loops, hand_over=ownership.hand_over)
+    return Firing(loops=loops, hand_over=ownership.hand_over, loads=loads)
 
 
-def measure(owned: OwnedShards, timeline: Timeline, outbox: Outbox, completions: Completions, clock: Clock) -> None:
+def build_run_gate(stores: Stores, policies: PolicyParts, loads: Loads, clock: Clock) -> RunGate:
+    """What asks policies before each run."""
+    questions = Questions(stores.calendar_book, policies.hosts, loads, clock)
+    return RunGate(
+        book=stores.policy_book,
+        policies=policies.client,
+        facts=RunQuestions(questions, stores.versions, stores.calendar_book, loads, clock),
+        namespaces=stores.namespace_book,
+        accounts=policies.accounts,
+        clock=clock,
+    )
+
+
+def measure(
+    owned: OwnedShards, timeline: Timeline, outbox: Outbox, completions: Completions, run_gate: RunGate, clock: Clock
+) -> None:
     """Lets the gauges look when they are asked."""
 
     def watermark_lag() -> float:
@@ -139,6 +171,7 @@ def measure(owned: OwnedShards, timeline: Timeline, outbox: Outbox, completions:
     metrics.SHARDS.set_function(lambda: len(owned))
     metrics.JOBS.set_function(lambda: len(timeline))
     metrics.QUEUED.set_function(lambda: outbox.queued)
+    metrics.UNJUDGED.set_function(lambda: run_gate.waiting)
     metrics.OUTSTANDING.set_function(lambda: outbox.outstanding)
     metrics.ACCEPTED.set_function(lambda: completions.count)
     metrics.WATERMARK_LAG.set_function(watermark_lag)

@@ -11,6 +11,7 @@ from services.scheduler.adapters.etcd_dependencies import EtcdDependants, EtcdDe
 from services.scheduler.adapters.etcd_follow_ups import EtcdFollowUpStore
 from services.scheduler.adapters.etcd_jobs import EtcdJobStore
 from services.scheduler.adapters.etcd_namespaces import EtcdNamespaceBook, EtcdNamespaceStore
+from services.scheduler.adapters.etcd_policy_book import EtcdPolicyBook, EtcdPolicyFinder
 from services.scheduler.adapters.etcd_quotas import EtcdQuotaStore
 from services.scheduler.adapters.etcd_rounds import EtcdRoundStore
 from services.scheduler.adapters.etcd_shards import EtcdShardStore
@@ -39,6 +40,8 @@ class Stores:
     follow_ups: EtcdFollowUpStore
     rounds: EtcdRoundStore
     quotas: EtcdQuotaStore
+    policies: EtcdPolicyFinder
+    policy_book: EtcdPolicyBook
 
     @property
     def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -47,6 +50,7 @@ class Stores:
             "calendars": self.calendar_book.run,
             "namespaces": self.namespace_book.run,
             "dependants": self.dependants.run,
+            "policies": self.policy_book.run,
         }
 
     async def ready(self) -> None:
@@ -55,6 +59,7 @@ class Stores:
             await self.calendar_book.changed(0)
         await self.namespace_book.ready()
         await self.dependants.ready()
+        await self.policy_book.ready()
 
 
 def open_stores(node: Node, shard_count: int, sealed: Sealed = NOTHING_SEALED) -> Stores:
@@ -77,4 +82,6 @@ def open_stores(node: Node, shard_count: int, sealed: Sealed = NOTHING_SEALED) -
         follow_ups=EtcdFollowUpStore(etcd, shard_count),
         rounds=EtcdRoundStore(etcd, sealed),
         quotas=EtcdQuotaStore(etcd, node.member.instance, lambda: lease.id),
+        policies=EtcdPolicyFinder(etcd),
+        policy_book=EtcdPolicyBook(etcd),
     )

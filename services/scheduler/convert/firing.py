@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
+from sys import intern
 
 from chronos.dispatcher.v1 import delivery_service_pb2
 from chronos.history.v1 import execution_pb2
@@ -14,6 +15,7 @@ from services.scheduler.convert.schedule import spec_of
 from services.scheduler.domain.identity import EPOCH, microseconds
 from services.scheduler.domain.occurrence import (
     MOST_QUEUED_RUNS,
+    NO_TAGS,
     USUAL_PRIORITY,
     Cause,
     Concurrency,
@@ -83,6 +85,7 @@ def firing_job(stored: stored_job_pb2.StoredJob, calendars: Mapping[str, DaySet]
         missed=missed_rules(job),
         is_at_most_once=job.delivery_guarantee == Job.AT_MOST_ONCE,
         limit_key=limit_key(job),
+        tags=_tags(job),
     )
 
 
@@ -94,6 +97,11 @@ def limit_key(job: Job) -> str:
     if not job.HasField("limits"):
         return ""
     return f"{job.namespace}/{job.limits.name}" if job.limits.name else job.uid
+
+
+def _tags(job: Job) -> Mapping[str, str]:
+    """The tags of a job; many jobs share the same texts, which are kept once."""
+    return {intern(key): intern(value) for key, value in job.tags.items()} if job.tags else NO_TAGS
 
 
 def calendars_of(job: Job) -> tuple[str, ...]:

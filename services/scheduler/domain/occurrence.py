@@ -1,13 +1,16 @@
 """What fires: jobs as the firing path sees them, and the runs that come of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 
 from services.scheduler.domain.schedule.job_schedule import JobSchedule
 
 MOST_QUEUED_RUNS = 10
 USUAL_PRIORITY = 5
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Cause(StrEnum):
@@ -54,7 +57,8 @@ class FiringJob:
     `schedule` is None for a job without times of its own. Occurrences count only after `effective_at`; the job was
     disabled from `disabled_at` until then, if that is set. `definition` is the job as the dispatcher wants it, a
     serialized message that nothing here looks into, `definition_id` its hash; both are empty for a job that is gone.
-    Runs with the same `limit_key` go to one dispatcher, so that it can keep to limits; empty means to any.
+    Runs with the same `limit_key` go to one dispatcher, so that it can keep to limits; empty means to any. `tags` say
+    which policies apply.
     """
 
     namespace: str
@@ -75,6 +79,7 @@ class FiringJob:
     missed: MissedRules = field(default_factory=MissedRules)
     is_at_most_once: bool = False
     limit_key: str = ""
+    tags: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
 
     @property
     def key(self) -> tuple[str, str]:

@@ -18,7 +18,7 @@ SENTENCES = {
     "INTERRUPTED": "its dispatcher was lost after the request may have gone out, and AT_MOST_ONCE forbids another one",
     "DELETED": "the job was deleted before it ran",
     "CANCELLED_BY_USER": "somebody cancelled it",
-    "POLICY": "a policy forbids it",
+    "POLICY": "policies do not let it run",
     "ACCEPTED": "the target has accepted it, and is to tell how it ends",
 }
 UNTOLD = "no reason was recorded"

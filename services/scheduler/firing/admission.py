@@ -1,11 +1,10 @@
-"""The gate before the outbox: overlap policy, quotas, and what waits for its turn."""
+"""The gate before the outbox: overlap policy, policies, quotas, and what waits for its turn."""
 
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
 
 from chronos.history.v1 import execution_pb2
 
@@ -14,6 +13,7 @@ from services.scheduler import metrics
 from services.scheduler.domain.identity import microseconds
 from services.scheduler.domain.occurrence import Cause, Concurrency, Run
 from services.scheduler.domain.quota import Answer, Verdict
+from services.scheduler.firing.gates import AcceptedRuns, Followers, PolicyGate, QuotaGate
 from services.scheduler.firing.notes import Notes
 from services.scheduler.firing.outbox import Outbox
 from services.scheduler.firing.owned import OwnedShard, OwnedShards
@@ -24,57 +24,20 @@ from services.scheduler.ports.ledger import Reason, Status
 Execution = execution_pb2.Execution
 CHECK_INTERVAL = timedelta(seconds=1)
 PATIENCE = timedelta(minutes=1)
+# What policies said of a run that had to wait for a quota longer than that is asked again: a freeze may have begun.
+FRESH = timedelta(seconds=1)
 # For so long after its begin a late run makes those that are on time wait, instead of letting them be skipped.
 CATCHING_UP_US = 10_000_000
 DELETED = "the job was deleted before the run's turn came"
 DISABLED = "the job was disabled before the run's turn came"
 
 
-class QuotaGate(Protocol):
-    """Who counts runs against the quotas of namespaces."""
-
-    def ask(self, namespace: str) -> Answer:
-        """Whether one more run may begin. One that is granted must be released."""
-
-    def adopt(self, namespace: str) -> None:
-        """Counts a run that is under way already."""
-
-    def release(self, namespace: str) -> None:
-        """A run has ended."""
-
-
-class Followers(Protocol):
-    """Who tells the jobs that wait for a run's end."""
-
-    def begin(self, shard: OwnedShard, run: Run) -> None:
-        """The run begins."""
-
-    def resume(self, shard: OwnedShard, run: Run) -> None:
-        """The run was begun by an earlier owner, and the ledger knows it; perhaps also its end."""
-
-    def end(self, shard: OwnedShard, run: Run, status: Status, reason: Reason) -> None:
-        """The run has ended, and the ledger knows it."""
-
-
-class AcceptedRuns(Protocol):
-    """Who waits for targets that have accepted runs."""
-
-    def adopt(self, runs: Iterable[Run]) -> None:
-        """Takes runs that were accepted some time ago."""
-
-    def cancel(self, execution_id: str, *, reason: str, code: Reason) -> bool:
-        """Ends an accepted run; False when it is none."""
-
-    def forget(self, shard: int) -> None:
-        """Drops everything of a shard that is not owned any more."""
-
-
 @dataclass(frozen=True, slots=True)
 class Waiter:
-    """A run that waits for a quota, and when its patience ends (monotonic seconds)."""
+    """A run that waits for a quota, and since when (monotonic seconds)."""
 
     run: Run
-    deadline: float
+    since: float
 
 
 class Admission:
@@ -87,6 +50,7 @@ class Admission:
         outbox: Outbox,
         notes: Notes,
         settler: Settler,
+        policies: PolicyGate,
         quotas: QuotaGate,
         followers: Followers,
         accepted: AcceptedRuns,
@@ -96,6 +60,7 @@ class Admission:
         self._outbox = outbox
         self._notes = notes
         self._settler = settler
+        self._policies = policies
         self._quotas = quotas
         self._followers = followers
         self._accepted = accepted
@@ -103,6 +68,7 @@ class Admission:
         self._slots = Slots()
         self._began_us: dict[str, int] = {}
         self._waiters: dict[str, deque[Waiter]] = {}
+        self._granted: dict[str, str] = {}
         self._has_waiters = asyncio.Event()
 
     def submit(self, runs: Iterable[Run]) -> None:
@@ -145,16 +111,16 @@ class Admission:
         for run in self._slots.take_waiting(job_uid or self._slots.job_of(execution_id), execution_id):
             self._explain(shard, run, Execution.CANCELLED, code, reason)
             return True
-        if (waiter := self._take_waiter(execution_id)) is not None:
-            self._explain(shard, waiter.run, Execution.CANCELLED, code, reason)
-            self._pass_on(waiter.run)
+        if (entering := self._take_entering(execution_id)) is not None:
+            self._explain(shard, entering, Execution.CANCELLED, code, reason)
+            self._pass_on(entering)
             return True
         if self._accepted.cancel(execution_id, reason=reason, code=code):
             return True
         return self._outbox.cancel(execution_id, reason=reason, code=code)
 
     def withdraw(self, shard: OwnedShard, job_uid: str, code: Reason, reason: str, *, also_asked_for: bool) -> None:
-        """Explains the runs of a job that wait for their turn or for a quota, and will not get it.
+        """Explains the runs of a job that wait for their turn, for policies or for a quota, and will not begin.
 
         Those that somebody asked for stay, unless `also_asked_for`.
         """
@@ -163,18 +129,21 @@ class Admission:
                 self._explain(shard, run, Execution.SKIPPED, code, reason)
             else:
                 self._slots.wait(run)
-        for run in [waiter.run for waiters in self._waiters.values() for waiter in waiters]:
+        waiting = [waiter.run for waiters in self._waiters.values() for waiter in waiters]
+        for run in [*waiting, *self._policies.waiting_of(job_uid)]:
             if run.job.uid == job_uid and (run.cause is Cause.SCHEDULE or also_asked_for):
-                self._take_waiter(run.execution_id)
+                self._take_entering(run.execution_id)
                 self._explain(shard, run, Execution.SKIPPED, code, reason)
                 self._pass_on(run)
 
     def forget(self, shard: int) -> None:
         """Drops everything of a shard that is not owned any more."""
         self._accepted.forget(shard)
-        granted = [run for run in self._slots.forget(shard) if not self._is_waiter(run)]
+        granted = [run for run in self._slots.forget(shard) if self._has_quota(run)]
+        self._policies.forget(shard)
         for run in granted:
             self._began_us.pop(run.execution_id, None)
+            self._granted.pop(run.execution_id, None)
         for namespace, waiters in self._waiters.items():
             self._waiters[namespace] = deque(waiter for waiter in waiters if waiter.run.shard != shard)
         for run in granted:
@@ -187,26 +156,50 @@ class Admission:
             answer = self._quotas.ask(namespace)
             if answer.verdict is Verdict.WAIT:
                 return
-            run = waiters.popleft().run
-            if answer.verdict is Verdict.GRANTED:
-                self._begin(run)
-                self._outbox.submit([run])
+            waiter = waiters.popleft()
+            if answer.verdict is Verdict.REFUSED:
+                self._refuse(waiter.run, Execution.QUOTA, answer.reason)
+            elif self._clock.monotonic() - waiter.since < FRESH.total_seconds():
+                self._go_on(waiter.run)
             else:
-                self._refuse(run, answer.reason)
+                self._ask_again(waiter.run)
         self._waiters.pop(namespace, None)
+
+    def judged(self, run: Run, answer: Answer) -> None:
+        """Policies have said whether a run may begin that waited for that."""
+        if answer.verdict is Verdict.REFUSED:
+            self._give_back(run)
+            self._refuse(run, Execution.POLICY, answer.reason)
+        elif run.execution_id in self._granted:
+            del self._granted[run.execution_id]
+            self._go_on(run)
+        else:
+            verdict = self._ask_quota(run)
+            if verdict is Verdict.GRANTED:
+                self._outbox.submit([run])
+            elif verdict is Verdict.REFUSED:
+                self._pass_on(run)
+
+    def load_of(self, namespace: str, job_uid: str) -> tuple[int, int]:
+        """How many runs of a job, and of its namespace, are under way; those that wait for something are not."""
+        slot = self._slots.find(job_uid)
+        of_job = sum(identity in self._began_us for identity in slot.running) if slot is not None else 0
+        unjudged = sum(other == namespace for other in self._granted.values())
+        return of_job, self._quotas.under_way(namespace) - unjudged
 
     async def run(self) -> None:
         """Ends the patience of runs that wait for a quota; until cancelled."""
         while True:
             await self._has_waiters.wait()
             await self._clock.sleep(CHECK_INTERVAL)
-            now = self._clock.monotonic()
+            began = self._clock.monotonic() - PATIENCE.total_seconds()
             if not any(self._waiters.values()):
                 self._has_waiters.clear()
             for namespace, waiters in self._waiters.items():
-                while waiters and waiters[0].deadline <= now:
+                while waiters and waiters[0].since <= began:
                     self._refuse(
                         waiters.popleft().run,
+                        Execution.QUOTA,
                         f"the namespace {namespace} had as many runs under way as its quota allows for "
                         f"{PATIENCE.total_seconds():g} s; raise max_concurrent_runs",
                     )
@@ -215,7 +208,10 @@ class Admission:
         """Whether the run goes on now. Otherwise it waits, or was explained."""
         if self._slots.is_free(run):
             self._slots.begin(run)
-            return self._enter(run)
+            verdict = self._enter(run)
+            if verdict is Verdict.REFUSED:
+                self._pass_on(run)
+            return verdict is Verdict.GRANTED
         slot, shard = self._slots.find(run.job.uid), self._owned.get(run.shard, run.epoch)
         assert slot is not None
         if shard is None:
@@ -224,7 +220,7 @@ class Admission:
             case Concurrency.FORBID if run.is_late or self._is_catching_up(slot):
                 self._slots.wait(run)
             case Concurrency.FORBID:
-                self._explain(shard, run, Execution.SKIPPED, Execution.OVERLAP, _overlap(slot))
+                self._explain(shard, run, Execution.SKIPPED, Execution.OVERLAP, self._overlap(slot))
             case Concurrency.QUEUE:
                 self._queue(shard, slot, run)
             case _:
@@ -256,19 +252,40 @@ class Admission:
         for identity in list(slot.running):
             self.cancel(shard, identity, reason=reason, code=Execution.REPLACED, job_uid=run.job.uid)
 
-    def _enter(self, run: Run) -> bool:
-        """Asks for the quota of a run that has its slot."""
+    def _enter(self, run: Run) -> Verdict:
+        """Asks policies, and then for the quota, of a run that has its slot. One that is refused was explained."""
+        answer = self._policies.ask(run)
+        if answer.verdict is Verdict.REFUSED:
+            self._explain_refusal(run, Execution.POLICY, answer.reason)
+        return self._ask_quota(run) if answer.verdict is Verdict.GRANTED else answer.verdict
+
+    def _ask_quota(self, run: Run) -> Verdict:
         answer = self._quotas.ask(run.job.namespace)
         if answer.verdict is Verdict.GRANTED:
             self._begin(run)
-            return True
-        if answer.verdict is Verdict.WAIT:
-            deadline = self._clock.monotonic() + PATIENCE.total_seconds()
-            self._waiters.setdefault(run.job.namespace, deque()).append(Waiter(run, deadline))
+        elif answer.verdict is Verdict.WAIT:
+            waiter = Waiter(run, self._clock.monotonic())
+            self._waiters.setdefault(run.job.namespace, deque()).append(waiter)
             self._has_waiters.set()
         else:
-            self._refuse(run, answer.reason)
-        return False
+            self._explain_refusal(run, Execution.QUOTA, answer.reason)
+        return answer.verdict
+
+    def _ask_again(self, run: Run) -> None:
+        """Asks policies once more about a run that has its quota."""
+        self._granted[run.execution_id] = run.job.namespace
+        answer = self._policies.ask(run)
+        if answer.verdict is not Verdict.WAIT:
+            self.judged(run, answer)
+
+    def _go_on(self, run: Run) -> None:
+        self._begin(run)
+        self._outbox.submit([run])
+
+    def _give_back(self, run: Run) -> None:
+        """Returns the quota of a run that will not begin, if it has it."""
+        if self._granted.pop(run.execution_id, None) is not None:
+            self._quotas.release(run.job.namespace)
 
     def _begin(self, run: Run) -> None:
         self._began_us[run.execution_id] = microseconds(self._clock.now())
@@ -276,19 +293,26 @@ class Admission:
         if shard is not None and run.cause is not Cause.REPLAY:
             self._followers.begin(shard, run)
 
-    def _refuse(self, run: Run, reason: str) -> None:
+    def _refuse(self, run: Run, code: Reason, reason: str) -> None:
+        self._explain_refusal(run, code, reason)
+        self._pass_on(run)
+
+    def _explain_refusal(self, run: Run, code: Reason, reason: str) -> None:
         shard = self._owned.get(run.shard, run.epoch)
         if shard is not None:
-            self._explain(shard, run, Execution.SKIPPED, Execution.QUOTA, reason)
-            self._pass_on(run)
+            self._explain(shard, run, Execution.SKIPPED, code, reason)
 
     def _pass_on(self, run: Run) -> None:
         began_us = self._began_us.pop(run.execution_id, None)
         following = self._slots.end(run)
-        while following is not None and self._is_given_up(following, run, began_us):
+        while following is not None:
+            if not self._is_given_up(following, run, began_us):
+                verdict = self._enter(following)
+                if verdict is Verdict.GRANTED:
+                    self._outbox.submit([following])
+                if verdict is not Verdict.REFUSED:
+                    return
             following = self._slots.end(following)
-        if following is not None and self._enter(following):
-            self._outbox.submit([following])
 
     def _is_given_up(self, following: Run, run: Run, began_us: int | None) -> bool:
         """Explains a run whose turn it is after another one, if it is not to begin any more."""
@@ -344,19 +368,26 @@ class Admission:
 
         self._notes.add_run(shard, run, status=status, code=code, reason=reason, on_recorded=settle)
 
-    def _take_waiter(self, execution_id: str) -> Waiter | None:
+    def _take_entering(self, execution_id: str) -> Run | None:
+        """Takes away a run that waits for policies or for a quota."""
+        if (run := self._policies.take(execution_id)) is not None:
+            self._give_back(run)
+            return run
         for waiters in self._waiters.values():
             for waiter in waiters:
                 if waiter.run.execution_id == execution_id:
                     waiters.remove(waiter)
-                    return waiter
+                    return waiter.run
         return None
 
-    def _is_waiter(self, run: Run) -> bool:
+    def _has_quota(self, run: Run) -> bool:
+        """Whether a run that has its slot counts against its quota."""
+        if run.execution_id in self._granted:
+            return True
         waiters = self._waiters.get(run.job.namespace, ())
-        return any(waiter.run is run for waiter in waiters)
+        return not self._policies.is_waiting(run.execution_id) and not any(waiter.run is run for waiter in waiters)
 
-
-def _overlap(slot: Slot) -> str:
-    running = next(iter(slot.running), "")
-    return f"run {running} of the job was under way; allow overlaps, or let runs queue, with `concurrency`"
+    def _overlap(self, slot: Slot) -> str:
+        running = next(iter(slot.running), "")
+        state = "waiting for policies to judge it" if self._policies.is_waiting(running) else "under way"
+        return f"run {running} of the job was {state}; allow overlaps, or let runs queue, with `concurrency`"

@@ -12,7 +12,8 @@ from services.scheduler.domain.identity import microseconds
 from services.scheduler.domain.occurrence import FiringJob, Run
 from services.scheduler.domain.schedule.calendar import DaySet
 from services.scheduler.domain.schedule.errors import ScheduleError
-from services.scheduler.firing.admission import Admission, Followers
+from services.scheduler.firing.admission import Admission
+from services.scheduler.firing.gates import Followers
 from services.scheduler.firing.notes import Notes, describe
 from services.scheduler.firing.owned import OwnedShard
 from services.scheduler.firing.settler import Settler

@@ -129,6 +129,10 @@ class Quotas:
             self._space(namespace, quota)
             self._wake.set()
 
+    def under_way(self, namespace: str) -> int:
+        """See QuotaGate."""
+        return self._running.get(namespace, 0)
+
     async def run(self) -> None:
         """Reserves, gives back, and says who may try again; until cancelled."""
         while True:

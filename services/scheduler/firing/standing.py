@@ -63,8 +63,8 @@ class Standstills:
         if key in self._outbox.queued_ids():
             return f"{execution} waits for a dispatcher", "see that dispatchers run and have room"
         return (
-            f"{execution} waits for its turn, for a quota, or for history to take its record",
-            f"look at earlier runs of its job and at the namespace's quota; {history}",
+            f"{execution} waits for its turn, for policies, for a quota, or for history to take its record",
+            f"look at earlier runs of its job, at the namespace's quota, and that policy runs; {history}",
         )
 
 

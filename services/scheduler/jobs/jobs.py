@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from chronos.policy.v1 import policy_pb2
 from chronos.scheduler.v1 import job_pb2, job_version_service_pb2, stored_job_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -19,10 +20,13 @@ from services.scheduler.domain.filter import FilterError, JobFilter, parse_filte
 from services.scheduler.domain.schedule.calendar import DaySet
 from services.scheduler.jobs import masks, resource
 from services.scheduler.jobs.secrets import keep_secrets
+from services.scheduler.policies.guard import Guard
+from services.scheduler.policies.questions import Subject, one_job
 from services.scheduler.ports.jobs import JobStore, Versioned
 
 MOST_TRIES = 8
 Job = job_pb2.Job
+Policy = policy_pb2.Policy
 Version = job_version_service_pb2.JobVersion
 
 
@@ -60,18 +64,20 @@ class Jobs:
         calendars: CalendarSets,
         calendar_view: CalendarView,
         dependencies: DependencyRules,
+        guard: Guard,
         clock: Clock,
     ) -> None:
         self._store = store
         self._calendars = calendars
         self._calendar_view = calendar_view
         self._dependencies = dependencies
+        self._guard = guard
         self._clock = clock
 
     async def create(
         self, job: job_pb2.Job, *, namespace: str, request_id: str, validate_only: bool, author: str
     ) -> job_pb2.Job:
-        """Adds a job. Raises InvalidArgument or AlreadyExists."""
+        """Adds a job. Raises InvalidArgument, Refused or AlreadyExists."""
         now = self._clock.now()
         filled = resource.with_defaults(job)
         filled.namespace = namespace or filled.namespace
@@ -82,6 +88,8 @@ class Jobs:
         stored = stored_job_pb2.StoredJob(job=filled, request_id=request_id, change=Version.CREATED)
         _mark_times(stored, None, now=now)
         _stamp(stored.job, now=now, author=author, version=1)
+        subject = Subject(operation=Policy.CREATE, namespace=filled.namespace, stored=stored, extent=one_job())
+        await self._guard.ensure(subject, is_trial=validate_only)
         if validate_only:
             return self._public(Versioned(stored=stored, revision=0))
         return self._public(await self._store.insert(stored))
@@ -122,7 +130,7 @@ class Jobs:
     async def replace(
         self, namespace: str, job_id: str, job: Job, *, validate_only: bool, author: str, comment: str = ""
     ) -> Job:
-        """Puts a whole new job in place. Raises NotFound, InvalidArgument or Stale."""
+        """Puts a whole new job in place. Raises NotFound, InvalidArgument, Refused or Stale."""
         change = _Change(build=lambda _: job, author=author, comment=comment)
         return await self._change(namespace, job_id, job, change, validate_only=validate_only)
 
@@ -137,7 +145,7 @@ class Jobs:
         author: str,
         comment: str = "",
     ) -> Job:
-        """Changes the fields that the mask names. Raises NotFound, InvalidArgument or Stale."""
+        """Changes the fields that the mask names. Raises NotFound, InvalidArgument, Refused or Stale."""
         paths = masks.paths_of(mask, job)
         change = _Change(build=lambda current: masks.merge(current, job, paths), author=author, comment=comment)
         return await self._change(namespace, job_id, job, change, validate_only=validate_only)
@@ -145,27 +153,29 @@ class Jobs:
     async def restore(
         self, namespace: str, job_id: str, version: stored_job_pb2.StoredJob, *, etag: str, author: str, comment: str
     ) -> Job:
-        """Makes a job what it was at a version, secrets included. Raises NotFound, InvalidArgument or Stale."""
+        """Makes a job what it was at a version, secrets too. Raises NotFound, InvalidArgument, Refused or Stale."""
         change = _Change(
             build=lambda _: version.job, author=author, comment=comment, rolled_back_to=version.job.version
         )
         return await self._change(namespace, job_id, Job(etag=etag), change, validate_only=False)
 
     async def set_enabled(self, namespace: str, job_id: str, *, is_enabled: bool, author: str) -> job_pb2.Job:
-        """Lets a job fire, or keeps it from firing. Idempotent. Raises NotFound."""
+        """Lets a job fire, or keeps it from firing, which no policy refuses. Idempotent. Raises NotFound or Refused."""
         if (current := await self.find(namespace, job_id)).stored.job.enabled == is_enabled:
             return self._public(current)
         wish = job_pb2.Job(enabled=is_enabled)
-        return await self.update(
-            namespace, job_id, wish, FieldMask(paths=["enabled"]), validate_only=False, author=author
+        change = _Change(
+            build=lambda stored: masks.merge(stored, wish, ["enabled"]), author=author, comment="", is_switch=True
         )
+        return await self._change(namespace, job_id, wish, change, validate_only=False)
 
     async def delete(self, namespace: str, job_id: str, *, etag: str) -> None:
-        """Removes a job. Raises NotFound or Stale."""
+        """Removes a job. Raises NotFound, Refused or Stale."""
         for _ in range(MOST_TRIES):
             current = await self.find(namespace, job_id)
             _check_etag(etag, current)
             await self._dependencies.check_delete(current.stored.job.namespace, job_id)
+            await self._guard.ensure(_deletion(current.stored))
             try:
                 await self._store.delete(
                     current.stored.job.namespace, job_id, revision=current.revision, at=self._clock.now()
@@ -184,6 +194,7 @@ class Jobs:
             stored = _next_version(current.stored, change, now=now)
             is_new_time = resource.times_differ(current.stored.job, stored.job) and not change.rolled_back_to
             await self._check(stored.job, now=now, is_new_time=is_new_time)
+            await self._guard.ensure(*_subjects(current.stored.job, stored, change), is_trial=validate_only)
             if validate_only:
                 return self._public(Versioned(stored=stored, revision=current.revision))
             try:
@@ -220,6 +231,24 @@ class _Change:
     author: str
     comment: str
     rolled_back_to: int = 0
+    is_switch: bool = False
+    """Whether it only says if the job may fire."""
+
+
+def _subjects(old: Job, stored: stored_job_pb2.StoredJob, change: _Change) -> list[Subject]:
+    """What policies are asked about a change: one that also enables the job is both."""
+    operations = [] if change.is_switch else [Policy.UPDATE]
+    if stored.job.enabled and not old.enabled:
+        operations.append(Policy.ENABLE)
+    return [
+        Subject(operation=operation, namespace=old.namespace, stored=stored, before=old, extent=one_job())
+        for operation in operations
+    ]
+
+
+def _deletion(stored: stored_job_pb2.StoredJob) -> Subject:
+    job = stored.job
+    return Subject(operation=Policy.DELETE, namespace=job.namespace, stored=stored, before=job, extent=one_job())
 
 
 def _next_version(current: stored_job_pb2.StoredJob, change: _Change, *, now: datetime) -> stored_job_pb2.StoredJob:

@@ -32,12 +32,18 @@ class NamespaceStore(Protocol):
     async def delete(self, namespace_id: str, *, revision: int) -> None:
         """Removes that version. Raises Stale, or WrongState while jobs use it."""
 
+    async def count_jobs(self, namespace_id: str) -> int:
+        """How many jobs are in it."""
+
 
 class NamespaceBook(Protocol):
-    """The limits of namespaces, at hand without waiting; a moment behind the store."""
+    """The limits of namespaces, and what they let go on, at hand without waiting; a moment behind the store."""
 
     def quotas_of(self, namespace_id: str) -> Quota:
         """The limits; none for a namespace that was never created."""
+
+    def allows_unjudged(self, namespace_id: str) -> bool:
+        """Whether changes and runs go on while policies cannot be asked; not in one that was never created."""
 
     @property
     def version(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chronos.history.v1 import execution_pb2
+from chronos.policy.v1 import policy_pb2
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 
 from libs.clock import Clock
@@ -21,6 +22,8 @@ from services.scheduler.domain.occurrence import MissedPolicy
 from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.domain.schedule.job_schedule import JobSchedule
 from services.scheduler.domain.schedule.sequence import Schedule, last_of
+from services.scheduler.policies.guard import Guard
+from services.scheduler.policies.questions import Subject, one_job
 from services.scheduler.ports.jobs import Schedules
 from services.scheduler.ports.ledger import Ledger
 from services.scheduler.runs.triggers import Triggers, new_trigger, pending_execution
@@ -52,10 +55,11 @@ class _Wish:
 class Backfills:
     """Makes up for what a job missed."""
 
-    def __init__(self, triggers: Triggers, schedules: Schedules, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, triggers: Triggers, schedules: Schedules, ledger: Ledger, guard: Guard, clock: Clock) -> None:
         self._triggers = triggers
         self._schedules = schedules
         self._ledger = ledger
+        self._guard = guard
         self._clock = clock
 
     async def backfill(
@@ -72,7 +76,8 @@ class Backfills:
         """Promises a run for every time of the job's present schedule from `start` up to, not including, `end`.
 
         Times whose run has succeeded are left out, those whose run waits or runs are answered as they are; with
-        `rerun` all get a new run. Raises InvalidArgument, WrongState when the job has no schedule, Unavailable.
+        `rerun` all get a new run. Raises InvalidArgument, WrongState when the job has no schedule,
+        Refused, Unavailable.
         """
         _check_range(start, end, now=self._clock.now())
         schedule = await self._schedule_of(stored)
@@ -90,7 +95,8 @@ class Backfills:
     async def catch_up(self, stored: stored_job_pb2.StoredJob, *, actor: str) -> Backfill:
         """Makes up for what a job missed between `disabled_at` and `effective_at`, as its missed-run policy says.
 
-        Repeating it adds nothing. Raises Unavailable, and WrongState when the schedule cannot be read any more.
+        Repeating it adds nothing. Raises Refused, Unavailable, and WrongState when the schedule cannot be read any
+        more.
         """
         job, until = stored.job, instant(stored.effective_at)
         rules = missed_rules(job)
@@ -165,9 +171,17 @@ class Backfills:
         self, wish: _Wish, times: Sequence[datetime], ids: Sequence[str], *, validate_only: bool
     ) -> list[execution_pb2.Execution]:
         triggers = [_trigger(wish, identity, time) for identity, time in zip(ids, times, strict=True)]
+        if triggers:
+            await self._guard.ensure(_subject(wish.stored, len(triggers)), is_trial=validate_only)
         if validate_only:
             return [pending_execution(trigger, wish.stored.job) for trigger in triggers]
         return await self._triggers.promise_all(triggers, wish.stored.job) if triggers else []
+
+
+def _subject(stored: stored_job_pb2.StoredJob, runs: int) -> Subject:
+    return Subject(
+        operation=policy_pb2.Policy.BACKFILL, namespace=stored.job.namespace, stored=stored, extent=one_job(runs)
+    )
 
 
 def _trigger(wish: _Wish, identity: str, time: datetime) -> stored_job_pb2.StoredTrigger:

@@ -9,6 +9,7 @@ from chronos.scheduler.v1 import run_service_pb2
 
 from libs.faults import Fault, NotFound, Unavailable, WrongState
 from libs.names import DEFAULT_NAMESPACE
+from services.scheduler.policies.questions import Extent, one_job
 from services.scheduler.ports.dead_letters import DeadLetterFinder
 from services.scheduler.runs.replays import Replays
 
@@ -66,7 +67,7 @@ class DeadLetterReplays:
                 reason="DEAD_LETTER_SETTLED",
                 metadata={"replayed_by": found[0].replayed_by},
             )
-        return await self._promise(namespace, letter_id, wish)
+        return await self._promise(namespace, letter_id, wish, one_job(runs=1))
 
     async def replay_page(self, listing: Listing, wish: Wish, *, validate_only: bool) -> ReplayedPage:
         """Promises replays of one page of a list of open dead letters.
@@ -77,7 +78,8 @@ class DeadLetterReplays:
         ids = [letter.id for letter in page.dead_letters]
         if validate_only:
             return ReplayedPage(ids=ids, execution_ids=(), failures=(), next_page_token=page.next_page_token)
-        outcomes = await self._promise_all(listing.namespace or DEFAULT_NAMESPACE, ids, wish)
+        extent = Extent(jobs=len({letter.execution.job_id for letter in page.dead_letters}), runs=len(ids))
+        outcomes = await self._promise_all(listing.namespace or DEFAULT_NAMESPACE, ids, wish, extent)
         together = list(zip(ids, outcomes, strict=True))
         promised = [(each, outcome.id) for each, outcome in together if not isinstance(outcome, Fault)]
         return ReplayedPage(
@@ -88,7 +90,7 @@ class DeadLetterReplays:
         )
 
     async def _promise_all(
-        self, namespace: str, ids: Sequence[str], wish: Wish
+        self, namespace: str, ids: Sequence[str], wish: Wish, extent: Extent
     ) -> Sequence[execution_pb2.Execution | Fault]:
         room = asyncio.Semaphore(AT_ONCE)
         away: list[Unavailable] = []
@@ -98,7 +100,7 @@ class DeadLetterReplays:
                 if away:
                     return away[0]
                 try:
-                    return await self._promise(namespace, letter_id, wish)
+                    return await self._promise(namespace, letter_id, wish, extent)
                 except Unavailable as fault:
                     away.append(fault)
                     return fault
@@ -109,7 +111,7 @@ class DeadLetterReplays:
             tasks = [group.create_task(promise(each)) for each in ids]
         return [task.result() for task in tasks]
 
-    async def _promise(self, namespace: str, letter_id: str, wish: Wish) -> execution_pb2.Execution:
+    async def _promise(self, namespace: str, letter_id: str, wish: Wish, extent: Extent) -> execution_pb2.Execution:
         return await self._replays.replay(
             namespace,
             "",
@@ -118,4 +120,5 @@ class DeadLetterReplays:
             skip_retries=wish.skip_retries,
             request_id=wish.request_id,
             actor=wish.actor,
+            extent=extent,
         )

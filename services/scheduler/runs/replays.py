@@ -1,12 +1,16 @@
 """Executions that are repeated with what was recorded for them, whatever their targets."""
 
 from chronos.history.v1 import execution_pb2, ledger_service_pb2
-from chronos.scheduler.v1 import job_pb2, run_service_pb2
+from chronos.policy.v1 import policy_pb2
+from chronos.scheduler.v1 import job_pb2, run_service_pb2, stored_job_pb2
 
 from libs.clock import Clock
 from libs.faults import NotFound, WrongState
 from libs.names import DEFAULT_NAMESPACE
+from services.scheduler.convert.firing import DELIVERED
 from services.scheduler.domain.identity import manual_execution_id, microseconds
+from services.scheduler.policies.guard import Guard
+from services.scheduler.policies.questions import Extent, Subject, one_job
 from services.scheduler.ports.jobs import JobFinder, VersionStore
 from services.scheduler.ports.ledger import Ledger
 from services.scheduler.runs.recorded_requests import filled_in
@@ -19,12 +23,13 @@ class Replays:
     """Repeats executions, whatever their jobs say today."""
 
     def __init__(
-        self, jobs: JobFinder, versions: VersionStore, triggers: Triggers, ledger: Ledger, clock: Clock
+        self, jobs: JobFinder, versions: VersionStore, triggers: Triggers, ledger: Ledger, guard: Guard, clock: Clock
     ) -> None:
         self._jobs = jobs
         self._versions = versions
         self._triggers = triggers
         self._ledger = ledger
+        self._guard = guard
         self._clock = clock
 
     async def replay(
@@ -37,14 +42,18 @@ class Replays:
         skip_retries: bool,
         request_id: str,
         actor: str,
+        extent: Extent | None = None,
     ) -> execution_pb2.Execution:
         """Promises a run with the recorded request, changed as asked; it does not wait for other runs of the job.
 
-        Raises NotFound, InvalidArgument, and WrongState when nothing was recorded, the job is gone, or its secrets are.
+        `extent` says how much is asked for with it; by default nothing else. Raises NotFound, InvalidArgument, Refused,
+        and WrongState when nothing was recorded, the job is gone, or its secrets are.
         """
         original, definition = await self._find(namespace or DEFAULT_NAMESPACE, job_id, execution_id)
-        job = await self._present_job(original)
+        stored = await self._present(original)
+        job = stored.job
         recorded = await self._recorded(original, definition, changes, job)
+        await self._guard.ensure(_subject(stored, recorded, extent or one_job(runs=1)))
         now = self._clock.now()
         trigger = new_trigger(
             job, manual_execution_id(microseconds(now)), time=now, cause=execution_pb2.Execution.REPLAY, actor=actor
@@ -68,17 +77,17 @@ class Replays:
             )
         return found.executions[0], found.definitions[0]
 
-    async def _present_job(self, original: execution_pb2.Execution) -> job_pb2.Job:
+    async def _present(self, original: execution_pb2.Execution) -> stored_job_pb2.StoredJob:
         try:
-            job = (await self._jobs.find(original.namespace, original.job_id)).stored.job
+            stored = (await self._jobs.find(original.namespace, original.job_id)).stored
         except NotFound:
-            job = job_pb2.Job()
-        if job.uid != original.job_uid:
+            stored = stored_job_pb2.StoredJob()
+        if stored.job.uid != original.job_uid:
             raise WrongState(
                 f'the job "{original.job_id}" that ran was deleted, so that nothing can run for it; create it again, '
                 "and run it with trigger"
             )
-        return job
+        return stored
 
     async def _recorded(
         self,
@@ -101,6 +110,16 @@ class Replays:
         if missing := restore_secrets(recorded, sources):
             raise WrongState(_without(missing, original, is_webhook=recorded.HasField("webhook")))
         return recorded
+
+
+def _subject(stored: stored_job_pb2.StoredJob, recorded: job_pb2.Job, extent: Extent) -> Subject:
+    """What policies see: the job as it is, but delivered as it is going to be."""
+    judged = stored_job_pb2.StoredJob()
+    judged.CopyFrom(stored)
+    for name in DELIVERED:
+        judged.job.ClearField(name)  # type: ignore[arg-type]
+    judged.job.MergeFrom(recorded)
+    return Subject(operation=policy_pb2.Policy.REPLAY, namespace=stored.job.namespace, stored=judged, extent=extent)
 
 
 def _without(missing: str, original: execution_pb2.Execution, *, is_webhook: bool) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from chronos.history.v1 import execution_pb2
+from chronos.policy.v1 import policy_pb2
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 
 from libs import telemetry
@@ -12,6 +13,8 @@ from libs.faults import Fault
 from libs.log import get_logger
 from services.scheduler.convert.firing import trace_id_of
 from services.scheduler.domain.identity import manual_execution_id, microseconds
+from services.scheduler.policies.guard import Guard
+from services.scheduler.policies.questions import Subject, one_job
 from services.scheduler.ports.jobs import JobFinder
 from services.scheduler.ports.ledger import Ledger, Note
 from services.scheduler.ports.orders import Promise, TriggerStore
@@ -24,10 +27,11 @@ NOTES_AT_ONCE = 1000
 class Triggers:
     """The promise: answers with an execution as soon as it is durable."""
 
-    def __init__(self, jobs: JobFinder, store: TriggerStore, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, jobs: JobFinder, store: TriggerStore, ledger: Ledger, guard: Guard, clock: Clock) -> None:
         self._jobs = jobs
         self._store = store
         self._ledger = ledger
+        self._guard = guard
         self._clock = clock
         self._log = get_logger()
 
@@ -40,8 +44,12 @@ class Triggers:
         concurrency: "Concurrency.ValueType" = job_pb2.Job.CONCURRENCY_UNSPECIFIED,
         actor: str = "",
     ) -> execution_pb2.Execution:
-        """Promises a run of a job, disabled or not. Raises NotFound."""
-        job = (await self._jobs.find(namespace, job_id)).stored.job
+        """Promises a run of a job, disabled or not. Raises NotFound or Refused."""
+        stored = (await self._jobs.find(namespace, job_id)).stored
+        job = stored.job
+        await self._guard.ensure(
+            Subject(operation=policy_pb2.Policy.TRIGGER, namespace=job.namespace, stored=stored, extent=one_job(runs=1))
+        )
         now = self._clock.now()
         trigger = new_trigger(
             job, manual_execution_id(microseconds(now)), time=now, cause=execution_pb2.Execution.MANUAL, actor=actor

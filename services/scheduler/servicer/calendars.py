@@ -6,6 +6,7 @@ import grpc
 from chronos.scheduler.v1 import calendar_pb2, calendar_service_pb2, calendar_service_pb2_grpc
 
 from libs.rpc import context as calls
+from services.scheduler.servicer.policy_warnings import tells_warnings
 from services.scheduler.timing.calendars import Calendars
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -38,6 +39,7 @@ class CalendarServicer(calendar_service_pb2_grpc.CalendarServiceServicer):
         found, token = await self._calendars.list(request.namespace, size=request.page_size, token=request.page_token)
         return calendar_service_pb2.ListCalendarsResponse(calendars=found, next_page_token=token)
 
+    @tells_warnings
     async def ReplaceCalendar(
         self, request: calendar_service_pb2.ReplaceCalendarRequest, context: Context
     ) -> calendar_pb2.Calendar:
@@ -46,6 +48,7 @@ class CalendarServicer(calendar_service_pb2_grpc.CalendarServiceServicer):
             request.namespace, request.id, request.calendar, validate_only=request.validate_only, author=_author()
         )
 
+    @tells_warnings
     async def DeleteCalendar(
         self, request: calendar_service_pb2.DeleteCalendarRequest, context: Context
     ) -> calendar_service_pb2.DeleteCalendarResponse:
@@ -53,6 +56,7 @@ class CalendarServicer(calendar_service_pb2_grpc.CalendarServiceServicer):
         await self._calendars.delete(request.namespace, request.id, etag=request.etag)
         return calendar_service_pb2.DeleteCalendarResponse(id=request.id)
 
+    @tells_warnings
     async def ImportCalendar(
         self, request: calendar_service_pb2.ImportCalendarRequest, context: Context
     ) -> calendar_pb2.Calendar:

@@ -9,6 +9,7 @@ from chronos.scheduler.v1.dead_letter_replay_service_pb2_grpc import DeadLetterR
 
 from libs.rpc import context as calls
 from services.scheduler.runs.dead_letters import DeadLetterReplays, ReplayedPage, Wish
+from services.scheduler.servicer.policy_warnings import tells_warnings
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -19,10 +20,12 @@ class DeadLetterReplayServicer(DeadLetterReplayServiceServicer):
     def __init__(self, replays: DeadLetterReplays) -> None:
         self._replays = replays
 
+    @tells_warnings
     async def ReplayDeadLetter(self, request: pb.ReplayDeadLetterRequest, context: Context) -> execution_pb2.Execution:
         """See the proto."""
         return await self._replays.replay(request.namespace, request.id, _wish(request))
 
+    @tells_warnings
     async def ReplayDeadLetters(
         self, request: pb.ReplayDeadLettersRequest, context: Context
     ) -> pb.ReplayDeadLettersResponse:

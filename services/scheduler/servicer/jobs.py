@@ -10,6 +10,7 @@ from libs.rpc import context as calls
 from services.scheduler.jobs.jobs import Jobs
 from services.scheduler.runs.backfills import Backfills
 from services.scheduler.runs.triggers import Triggers
+from services.scheduler.servicer.policy_warnings import tells_warnings
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -22,6 +23,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self._triggers = triggers
         self._backfills = backfills
 
+    @tells_warnings
     async def CreateJob(self, request: job_service_pb2.CreateJobRequest, context: Context) -> job_pb2.Job:
         """See the proto."""
         return await self._jobs.create(
@@ -45,6 +47,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         )
         return job_service_pb2.ListJobsResponse(jobs=jobs, next_page_token=token)
 
+    @tells_warnings
     async def ReplaceJob(self, request: job_service_pb2.ReplaceJobRequest, context: Context) -> job_pb2.Job:
         """See the proto."""
         return await self._jobs.replace(
@@ -56,6 +59,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
             comment=request.comment,
         )
 
+    @tells_warnings
     async def UpdateJob(self, request: job_service_pb2.UpdateJobRequest, context: Context) -> job_pb2.Job:
         """See the proto."""
         return await self._jobs.update(
@@ -68,6 +72,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
             comment=request.comment,
         )
 
+    @tells_warnings
     async def DeleteJob(
         self, request: job_service_pb2.DeleteJobRequest, context: Context
     ) -> job_service_pb2.DeleteJobResponse:
@@ -75,6 +80,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         await self._jobs.delete(request.namespace, request.id, etag=request.etag)
         return job_service_pb2.DeleteJobResponse(id=request.id)
 
+    @tells_warnings
     async def TriggerJob(self, request: job_service_pb2.TriggerJobRequest, context: Context) -> execution_pb2.Execution:
         """See the proto."""
         return await self._triggers.trigger(
@@ -85,6 +91,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
             actor=_author(),
         )
 
+    @tells_warnings
     async def EnableJob(self, request: job_service_pb2.EnableJobRequest, context: Context) -> job_pb2.Job:
         """See the proto."""
         job = await self._jobs.set_enabled(request.namespace, request.id, is_enabled=True, author=_author())

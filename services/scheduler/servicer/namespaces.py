@@ -7,6 +7,7 @@ from chronos.scheduler.v1 import namespace_pb2, namespace_service_pb2, namespace
 
 from libs.rpc import context as calls
 from services.scheduler.namespaces import Namespaces
+from services.scheduler.servicer.policy_warnings import tells_warnings
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -41,6 +42,7 @@ class NamespaceServicer(namespace_service_pb2_grpc.NamespaceServiceServicer):
         )
         return namespace_service_pb2.ListNamespacesResponse(namespaces=namespaces, next_page_token=token)
 
+    @tells_warnings
     async def ReplaceNamespace(
         self, request: namespace_service_pb2.ReplaceNamespaceRequest, context: Context
     ) -> namespace_pb2.Namespace:
@@ -50,6 +52,7 @@ class NamespaceServicer(namespace_service_pb2_grpc.NamespaceServiceServicer):
             request.namespace, request.definition, validate_only=request.validate_only, author=author
         )
 
+    @tells_warnings
     async def DeleteNamespace(
         self, request: namespace_service_pb2.DeleteNamespaceRequest, context: Context
     ) -> namespace_service_pb2.DeleteNamespaceResponse:

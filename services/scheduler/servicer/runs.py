@@ -16,6 +16,7 @@ from services.scheduler.runs.cancellations import Cancellations
 from services.scheduler.runs.completions import ExecutionCompletions
 from services.scheduler.runs.explanations import Explanations
 from services.scheduler.runs.replays import Replays
+from services.scheduler.servicer.policy_warnings import tells_warnings
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -40,6 +41,7 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
         self._completions = completions
         self._explanations = explanations
 
+    @tells_warnings
     async def BackfillJob(
         self, request: run_service_pb2.BackfillJobRequest, context: Context
     ) -> run_service_pb2.BackfillJobResponse:
@@ -58,6 +60,7 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
             executions=backfill.executions, already_succeeded=backfill.already_succeeded
         )
 
+    @tells_warnings
     async def ReplayExecution(
         self, request: run_service_pb2.ReplayExecutionRequest, context: Context
     ) -> execution_pb2.Execution:

@@ -8,6 +8,7 @@ from chronos.scheduler.v1 import job_version_service_pb2, job_version_service_pb
 from libs.rpc import context as calls
 from services.scheduler.domain.differences import Difference, DifferenceKind
 from services.scheduler.jobs.versions import JobVersions
+from services.scheduler.servicer.policy_warnings import tells_warnings
 
 Context = grpc.aio.ServicerContext[Any, Any]
 KINDS = {
@@ -49,6 +50,7 @@ class JobVersionServicer(job_version_service_pb2_grpc.JobVersionServiceServicer)
             old_version=old, new_version=request.version, differences=[_difference(one) for one in found]
         )
 
+    @tells_warnings
     async def RollbackJob(
         self, request: job_version_service_pb2.RollbackJobRequest, context: Context
     ) -> job_version_service_pb2.RollbackJobResponse:

@@ -1,9 +1,11 @@
 """Calendars: create, look up, change, import."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Protocol
 
+from chronos.policy.v1 import policy_pb2
 from chronos.scheduler.v1 import calendar_pb2
 
 from libs.clock import Clock
@@ -12,6 +14,8 @@ from libs.names import DEFAULT_NAMESPACE, is_id, slug
 from libs.paging import decode_token, encode_token, page_size
 from libs.rpc.validation import violations_of
 from services.scheduler.domain.schedule.calendar import WEEKENDS_ID, problems_of
+from services.scheduler.policies.guard import Guard
+from services.scheduler.policies.questions import Extent, Subject
 from services.scheduler.ports.calendars import CalendarStore, VersionedCalendar
 from services.scheduler.ports.jobs import JobStore
 
@@ -32,10 +36,13 @@ class ICalendarReader(Protocol):
 class Calendars:
     """The calendars of all namespaces. `weekends` is built in: there everywhere, and never changed."""
 
-    def __init__(self, store: CalendarStore, jobs: JobStore, reader: ICalendarReader, clock: Clock) -> None:
+    def __init__(
+        self, store: CalendarStore, jobs: JobStore, reader: ICalendarReader, guard: Guard, clock: Clock
+    ) -> None:
         self._store = store
         self._jobs = jobs
         self._reader = reader
+        self._guard = guard
         self._clock = clock
 
     async def create(self, wish: Calendar, *, namespace: str, validate_only: bool, author: str) -> Calendar:
@@ -75,19 +82,20 @@ class Calendars:
     async def replace(
         self, namespace: str, calendar_id: str, wish: Calendar, *, validate_only: bool, author: str
     ) -> Calendar:
-        """Puts a whole new calendar in place. Raises NotFound, InvalidArgument or Stale."""
+        """Puts a whole new calendar in place. Raises NotFound, InvalidArgument, Refused or Stale."""
         return await self._change(
             namespace, calendar_id, wish, lambda _: _copy(wish), validate_only=validate_only, author=author
         )
 
     async def delete(self, namespace: str, calendar_id: str, *, etag: str) -> None:
-        """Removes a calendar. Raises NotFound, Stale, or WrongState when jobs use it."""
+        """Removes a calendar. Raises NotFound, Refused, Stale, or WrongState when jobs use it."""
         space = namespace or DEFAULT_NAMESPACE
         _refuse_built_in(calendar_id)
         for _ in range(MOST_TRIES):
             current = await self._find(space, calendar_id)
             _check_etag(etag, current)
             await self._check_unused(space, calendar_id)
+            await self._ensure_allowed(space, calendar_id)
             try:
                 await self._store.delete(space, calendar_id, revision=current.revision)
             except Stale:
@@ -140,6 +148,7 @@ class Calendars:
             _check(calendar)
             calendar.created_at.CopyFrom(current.stored.created_at)
             _stamp(calendar, now=self._clock.now(), author=author)
+            await self._ensure_allowed(space, calendar_id, is_trial=validate_only)
             if validate_only:
                 return _public(VersionedCalendar(stored=calendar, revision=current.revision))
             try:
@@ -157,16 +166,35 @@ class Calendars:
             )
         return found
 
+    async def _ensure_allowed(self, namespace: str, calendar_id: str, *, is_trial: bool = False) -> None:
+        """Raises Refused when policies refuse a change of a calendar."""
+
+        async def count() -> Extent:
+            return Extent(jobs=sum([1 async for _ in self._users(namespace, calendar_id)]))
+
+        subject = Subject(operation=policy_pb2.Policy.CALENDAR, namespace=namespace, extent=count)
+        await self._guard.ensure(subject, is_trial=is_trial)
+
     async def _check_unused(self, namespace: str, calendar_id: str) -> None:
         users: list[str] = []
-        after, has_more = "", True
-        while has_more and len(users) <= MOST_NAMED:
-            page = await self._jobs.page(namespace, after_id=after, limit=JOBS_PER_PAGE)
-            rules = ((found.stored.job.id, found.stored.job.calendars) for found in page.jobs)
-            users += [job_id for job_id, rule in rules if calendar_id in (*rule.include, *rule.exclude)]
-            after, has_more = page.last_id, page.has_more
+        async with aclosing(self._users(namespace, calendar_id)) as found:
+            async for job_id in found:
+                users.append(job_id)
+                if len(users) > MOST_NAMED:
+                    break
         if users:
             raise WrongState(_used_text(calendar_id, users), reason="CALENDAR_IN_USE")
+
+    async def _users(self, namespace: str, calendar_id: str) -> AsyncGenerator[str, None]:
+        """The ids of the jobs that name a calendar."""
+        after, has_more = "", True
+        while has_more:
+            page = await self._jobs.page(namespace, after_id=after, limit=JOBS_PER_PAGE)
+            for found in page.jobs:
+                rule = found.stored.job.calendars
+                if calendar_id in (*rule.include, *rule.exclude):
+                    yield found.stored.job.id
+            after, has_more = page.last_id, page.has_more
 
 
 def _used_text(calendar_id: str, users: Sequence[str]) -> str:

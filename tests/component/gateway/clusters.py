@@ -12,7 +12,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.etcd import FakeEtcd
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-SERVICES = ("scheduler", "dispatcher", "history", "gateway")
+SERVICES = ("scheduler", "dispatcher", "history", "policy", "gateway")
 
 
 def clusters_of(etcd: FakeEtcd, clock: FakeClock) -> Clusters:

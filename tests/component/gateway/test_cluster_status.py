@@ -58,7 +58,13 @@ async def test_the_status_tells_who_is_there_and_who_owns_what(gateway: Gateway)
     await gateway.etcd.put(keys.job_index("other", "a"), b"0")
     status = await gateway.status()
     assert status.is_healthy, status.problems
-    assert [member.replica for member in status.members] == ["dispatcher-0", "gateway-0", "history-0", "scheduler-0"]
+    assert [member.replica for member in status.members] == [
+        "dispatcher-0",
+        "gateway-0",
+        "history-0",
+        "policy-0",
+        "scheduler-0",
+    ]
     assert [shard.shard for shard in status.shards] == [0, 1]
     assert {shard.owner for shard in status.shards} == {"scheduler-0"}
     assert all(shard.epoch > 0 for shard in status.shards)

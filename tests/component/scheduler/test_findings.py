@@ -14,6 +14,7 @@ from libs.mesh import Loop, Node
 from services.gateway.adapters.etcd_cluster import EtcdClusterReader
 from services.gateway.domain.cluster import Finding
 from services.scheduler.app.firing import build_firing
+from services.scheduler.app.policies import open_policies
 from services.scheduler.app.stores import open_stores
 from services.scheduler.settings import SchedulerSettings
 from tests.fakes.clock import FakeClock
@@ -43,8 +44,9 @@ class Replica:
             membership=Membership(self.etcd, lease, member, self.clock),
         )
         stores = open_stores(node, SHARDS)
-        firing = build_firing(node, settings, stores, self.ledger, SHARDS)
-        self.loops = [*node.loops.values(), *stores.loops.values(), *firing.loops.values()]
+        policies = open_policies(node, settings, stores, node.watch("history"))
+        firing = build_firing(node, settings, stores, self.ledger, policies, SHARDS)
+        self.loops = [*node.loops.values(), *stores.loops.values(), *policies.loops.values(), *firing.loops.values()]
 
     async def told(self) -> list[Finding]:
         """What a gateway would tell."""

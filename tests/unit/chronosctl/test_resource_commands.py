@@ -135,6 +135,17 @@ def test_namespaces_are_made_with_limits_and_are_never_inside_another(ctl: Ctl, 
     assert [asked.body for asked in edge.asked] == [NAMESPACE, NAMESPACE, None]
 
 
+def test_a_namespace_says_what_happens_when_policies_cannot_be_asked(ctl: Ctl, edge: FakeEdge) -> None:
+    edge.will(Answer(body={"id": "team", "policy_failure": "ALLOW"}))
+    shown = ctl("namespace", "create", "team", "--policy-failure", "allow").out
+    assert "policy failure  ALLOW" in shown
+    assert edge.asked[0].body == {"id": "team", "policy_failure": "ALLOW"}
+    edge.will(Answer(body={"id": "team", "policy_failure": "POLICY_FAILURE_UNSPECIFIED"}))
+    printed = ctl("namespace", "get", "team", "-o", "yaml").out
+    assert "policy failure  DENY" in ctl("namespace", "replace", "-f", "-", stdin=printed).out
+    assert edge.asked[-1].body == {"id": "team", "policy_failure": "POLICY_FAILURE_UNSPECIFIED"}
+
+
 def test_namespaces_are_listed_and_shown(ctl: Ctl, edge: FakeEdge) -> None:
     edge.will(Answer(body={"namespaces": [NAMESPACE]}), Answer(body=NAMESPACE))
     assert "5" in ctl("namespace", "list").out
@@ -184,6 +195,7 @@ def test_applying_goes_on_after_a_refusal_and_tells_it_at_the_end(ctl: Ctl, edge
         (("namespace", "create", "--max-jobs", "3"), ""),
         (("namespace", "create", "a", "--max-jobs", "-2"), ""),
         (("namespace", "create", "-f", "-", "--max-jobs", "3"), "id: a"),
+        (("namespace", "create", "a", "--policy-failure", "perhaps"), ""),
         (("job", "replace", "a"), ""),
         (("job", "create", "--concurrency", "maybe"), ""),
     ],

@@ -19,6 +19,7 @@ TOPOLOGY = EdgeTopology(
         "history": ["127.0.0.1:8380"],
         "gateway": ["127.0.0.1:8480"],
         "dispatcher": ["127.0.0.1:8280"],
+        "policy": ["127.0.0.1:8580"],
     },
     gateway_http=["127.0.0.1:8482"],
 )
@@ -45,7 +46,7 @@ def test_the_same_topology_gives_the_same_text() -> None:
 
 def test_only_services_with_public_rpcs_are_upstream() -> None:
     names = [cluster["name"] for cluster in config()["static_resources"]["clusters"]]
-    assert names == ["dispatcher", "gateway", "history", "scheduler", "gateway_http"]
+    assert names == ["dispatcher", "gateway", "history", "policy", "scheduler", "gateway_http"]
 
 
 def test_every_replica_is_an_endpoint() -> None:
@@ -63,18 +64,26 @@ def test_a_service_without_replicas_can_be_rendered() -> None:
 
 def test_a_service_that_is_not_named_at_all_is_an_error() -> None:
     with pytest.raises(ValueError, match="no addresses for history"):
-        render(replace(TOPOLOGY, services={"scheduler": [], "gateway": [], "dispatcher": []}))
+        render(replace(TOPOLOGY, services={"scheduler": [], "gateway": [], "dispatcher": [], "policy": []}))
 
 
 def test_internal_services_have_no_route() -> None:
     text = render(TOPOLOGY)
     assert "LedgerService" not in text
     assert "DeliveryService" not in text
+    assert "policy.v1.DecisionService" not in text
 
 
 def test_circuit_breakers_are_asked_of_a_dispatcher() -> None:
     routes = [route for route in rest_routes(read_contract(TOPOLOGY.descriptor_set)) if "circuit" in route.pattern]
     assert [(route.cluster, route.verb) for route in routes] == [("dispatcher", "GET")]
+
+
+def test_policies_are_kept_by_policy_and_tried_by_the_scheduler() -> None:
+    routes = [route for route in rest_routes(read_contract(TOPOLOGY.descriptor_set)) if "/policies" in route.pattern]
+    owners = {route.path.rpartition("/")[2]: route.cluster for route in routes}
+    assert {call for call, owner in owners.items() if owner == "scheduler"} == {"EvaluatePolicies", "DryRunPolicy"}
+    assert {owner for call, owner in owners.items() if call not in ("EvaluatePolicies", "DryRunPolicy")} == {"policy"}
 
 
 def test_only_calls_that_may_have_a_body_are_checked() -> None:

@@ -16,7 +16,7 @@ def test_every_command_explains_itself(command: list[str], capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["up", "--replicas", "policy=1"], 2, "no such service"),
+        (["up", "--replicas", "web=1"], 2, "no such service"),
         (["up", "--etcd", "2"], 2, "1 or 3"),
         (["up", "--port-base", "1"], 2, "--port-base"),
         (["up", "--set", "nonsense"], 2, "SERVICE.KEY=VALUE"),

@@ -6,6 +6,7 @@ from cli.chronos.errors import MISUSED, MeshError
 from cli.chronos.etcd_binary import EtcdBinary
 from cli.chronos.ports import SERVICES, busy_ports, check_free, most_replicas, ports_of
 from cli.chronos.topology import (
+    STOP_ORDER,
     MeshOptions,
     Override,
     check,
@@ -95,7 +96,14 @@ def test_no_two_processes_share_a_port_even_at_full_size() -> None:
     options = MeshOptions(data_dir=DATA_DIR, etcd_members=3, replicas=most)
     ports = [port for _, used in wanted_ports(options) for port in used.values()]
     assert len(ports) == len(set(ports))
-    assert max(ports) < 8080 + 500
+    assert max(ports) < 8080 + 600
+
+
+def test_services_stop_before_those_they_call() -> None:
+    assert set(SERVICES) < set(STOP_ORDER)
+    assert STOP_ORDER.index("gateway") < STOP_ORDER.index("scheduler")
+    for called in ("dispatcher", "policy", "history"):
+        assert STOP_ORDER.index("scheduler") < STOP_ORDER.index(called) < STOP_ORDER.index("etcd")
 
 
 def test_meshes_a_thousand_ports_apart_do_not_meet() -> None:
@@ -142,11 +150,11 @@ def test_an_external_etcd_takes_the_place_of_members() -> None:
 
 def test_replicas_are_read() -> None:
     assert parse_replicas("scheduler=3, dispatcher=2") == {
-        "history": 1, "dispatcher": 2, "scheduler": 3, "gateway": 1,
+        "history": 1, "policy": 1, "dispatcher": 2, "scheduler": 3, "gateway": 1,
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["policy=1", "scheduler", "scheduler=", "scheduler=0", "scheduler=51", "scheduler=x"])
+@pytest.mark.parametrize("text", ["web=1", "scheduler", "scheduler=", "scheduler=0", "scheduler=51", "scheduler=x"])
 def test_replicas_that_cannot_be_are_refused(text: str) -> None:
     with pytest.raises(MeshError, match="--replicas") as error:
         parse_replicas(text)
@@ -196,6 +204,7 @@ def test_a_port_in_use_is_named_with_the_process_that_wants_it() -> None:
 def test_ports_follow_from_the_base() -> None:
     assert ports_of("envoy", 0, 9080) == {"edge": 9080, "admin": 9081}
     assert ports_of("gateway", 1, 8080) == {"grpc": 8483, "metrics": 8484, "http": 8485}
+    assert ports_of("policy", 1, 8080) == {"grpc": 8582, "metrics": 8583}
 
 
 def test_only_history_is_told_where_the_database_of_the_ledger_is() -> None:

@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$chronos/scheduler/v1/namespace.proto\x12\x14\x63hronos.scheduler.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\x02\n\tNamespace\x12;\n\x02id\x18\x01 \x01(\tB/\xe2\x41\x01\x02\xbaH(r&2$^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$\x12\x1d\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12,\n\x06quotas\x18\x03 \x01(\x0b\x32\x1c.chronos.scheduler.v1.Quotas\x12\x34\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\"\xe0\x01\n\x06Quotas\x12\'\n\x08max_jobs\x18\x01 \x01(\x05\x42\x10\xbaH\r\x1a\x0b(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01H\x00\x88\x01\x01\x12\x34\n\x13max_concurrent_runs\x18\x02 \x01(\x05\x42\x12\xbaH\x0f\x1a\r(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x38\x00H\x01\x88\x01\x01\x12\x36\n\x17max_executions_per_hour\x18\x03 \x01(\x05\x42\x10\xbaH\r\x1a\x0b(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01H\x02\x88\x01\x01\x42\x0b\n\t_max_jobsB\x16\n\x14_max_concurrent_runsB\x1a\n\x18_max_executions_per_hourb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$chronos/scheduler/v1/namespace.proto\x12\x14\x63hronos.scheduler.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x03\n\tNamespace\x12;\n\x02id\x18\x01 \x01(\tB/\xe2\x41\x01\x02\xbaH(r&2$^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$\x12\x1d\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12,\n\x06quotas\x18\x03 \x01(\x0b\x32\x1c.chronos.scheduler.v1.Quotas\x12\x34\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\x12O\n\x0epolicy_failure\x18\x08 \x01(\x0e\x32-.chronos.scheduler.v1.Namespace.PolicyFailureB\x08\xbaH\x05\x82\x01\x02\x10\x01\"D\n\rPolicyFailure\x12\x1e\n\x1aPOLICY_FAILURE_UNSPECIFIED\x10\x00\x12\x08\n\x04\x44\x45NY\x10\x01\x12\t\n\x05\x41LLOW\x10\x02\"\xe0\x01\n\x06Quotas\x12\'\n\x08max_jobs\x18\x01 \x01(\x05\x42\x10\xbaH\r\x1a\x0b(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01H\x00\x88\x01\x01\x12\x34\n\x13max_concurrent_runs\x18\x02 \x01(\x05\x42\x12\xbaH\x0f\x1a\r(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x38\x00H\x01\x88\x01\x01\x12\x36\n\x17max_executions_per_hour\x18\x03 \x01(\x05\x42\x10\xbaH\r\x1a\x0b(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01H\x02\x88\x01\x01\x42\x0b\n\t_max_jobsB\x16\n\x14_max_concurrent_runsB\x1a\n\x18_max_executions_per_hourb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NAMESPACE'].fields_by_name['updated_at']._serialized_options = b'\342A\001\003'
   _globals['_NAMESPACE'].fields_by_name['updated_by']._loaded_options = None
   _globals['_NAMESPACE'].fields_by_name['updated_by']._serialized_options = b'\342A\001\003'
+  _globals['_NAMESPACE'].fields_by_name['policy_failure']._loaded_options = None
+  _globals['_NAMESPACE'].fields_by_name['policy_failure']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_QUOTAS'].fields_by_name['max_jobs']._loaded_options = None
   _globals['_QUOTAS'].fields_by_name['max_jobs']._serialized_options = b'\272H\r\032\013(\377\377\377\377\377\377\377\377\377\001'
   _globals['_QUOTAS'].fields_by_name['max_concurrent_runs']._loaded_options = None
@@ -51,7 +53,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTAS'].fields_by_name['max_executions_per_hour']._loaded_options = None
   _globals['_QUOTAS'].fields_by_name['max_executions_per_hour']._serialized_options = b'\272H\r\032\013(\377\377\377\377\377\377\377\377\377\001'
   _globals['_NAMESPACE']._serialized_start=158
-  _globals['_NAMESPACE']._serialized_end=455
-  _globals['_QUOTAS']._serialized_start=458
-  _globals['_QUOTAS']._serialized_end=682
+  _globals['_NAMESPACE']._serialized_end=606
+  _globals['_NAMESPACE_POLICYFAILURE']._serialized_start=538
+  _globals['_NAMESPACE_POLICYFAILURE']._serialized_end=606
+  _globals['_QUOTAS']._serialized_start=609
+  _globals['_QUOTAS']._serialized_end=833
 # @@protoc_insertion_point(module_scope)

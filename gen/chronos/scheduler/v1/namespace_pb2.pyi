@@ -6,6 +6,7 @@ isort:skip_file
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -25,6 +26,29 @@ class Namespace(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _PolicyFailure:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _PolicyFailureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Namespace._PolicyFailure.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        POLICY_FAILURE_UNSPECIFIED: Namespace._PolicyFailure.ValueType  # 0
+        """Means DENY."""
+        DENY: Namespace._PolicyFailure.ValueType  # 1
+        """Changes are refused, runs are skipped after ten seconds."""
+        ALLOW: Namespace._PolicyFailure.ValueType  # 2
+        """Changes and runs go on, unjudged."""
+
+    class PolicyFailure(_PolicyFailure, metaclass=_PolicyFailureEnumTypeWrapper):
+        """What happens when the policy service cannot be asked and no answer from before holds."""
+
+    POLICY_FAILURE_UNSPECIFIED: Namespace.PolicyFailure.ValueType  # 0
+    """Means DENY."""
+    DENY: Namespace.PolicyFailure.ValueType  # 1
+    """Changes are refused, runs are skipped after ten seconds."""
+    ALLOW: Namespace.PolicyFailure.ValueType  # 2
+    """Changes and runs go on, unjudged."""
+
     ID_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     QUOTAS_FIELD_NUMBER: _builtins.int
@@ -32,6 +56,7 @@ class Namespace(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_BY_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    POLICY_FAILURE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Name: lower-case letters, digits and hyphens, at most 63. Immutable."""
     description: _builtins.str
@@ -42,6 +67,8 @@ class Namespace(_message.Message):
     """Changes with each change of the namespace. Send it back on replace or delete to be refused if somebody else
     changed the namespace in between.
     """
+    policy_failure: Global___Namespace.PolicyFailure.ValueType
+    """What happens when policies cannot be asked."""
     @_builtins.property
     def quotas(self) -> Global___Quotas:
         """Limits. Unset means none."""
@@ -64,10 +91,11 @@ class Namespace(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         updated_by: _builtins.str = ...,
         etag: _builtins.str = ...,
+        policy_failure: Global___Namespace.PolicyFailure.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "quotas", b"quotas", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "description", b"description", "etag", b"etag", "id", b"id", "quotas", b"quotas", "updated_at", b"updated_at", "updated_by", b"updated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "description", b"description", "etag", b"etag", "id", b"id", "policy_failure", b"policy_failure", "quotas", b"quotas", "updated_at", b"updated_at", "updated_by", b"updated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import asyncpg
 
-from services.history.adapters.postgres import dead_letters, reading
+from services.history.adapters.postgres import dead_letters, decisions, reading
 from services.history.adapters.postgres.errors import told_as_unavailable
 from services.history.adapters.postgres.session import Session, Target
 from services.history.domain.dead_letters import Choice, DeadLetter
+from services.history.domain.decisions import Decision
 from services.history.domain.records import Change, Definition, Record
-from services.history.ports import DeadLetterQuery, ExecutionQuery, Page, Position, Search
+from services.history.ports import DeadLetterQuery, DecisionQuery, ExecutionQuery, Page, Position, Search
 
 
 class Readers:
@@ -75,6 +76,11 @@ class PostgresArchive:
         """See ports.Archive."""
         async with self._readers.session() as session:
             return await dead_letters.count(session, choice)
+
+    async def decisions(self, query: DecisionQuery) -> list[Decision]:
+        """See ports.Archive."""
+        async with self._readers.session() as session:
+            return await decisions.select(session, query)
 
     async def position(self) -> Position:
         """See ports.Archive."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -10,7 +10,7 @@ from functools import partial
 from libs.clock import Clock
 from libs.log import get_logger
 from services.history.adapters.observer import CommitObserver
-from services.history.adapters.postgres import dead_letters, definitions, expiry, reading, writing
+from services.history.adapters.postgres import dead_letters, decisions, definitions, expiry, reading, writing
 from services.history.adapters.postgres.archive import PostgresArchive, Readers
 from services.history.adapters.postgres.errors import FAULTS, LedgerRefusedError, is_hopeless, told
 from services.history.adapters.postgres.partitions import DAY_US
@@ -18,6 +18,7 @@ from services.history.adapters.postgres.schema import migrate
 from services.history.adapters.postgres.session import Session, Target
 from services.history.adapters.postgres.writer import Writer
 from services.history.domain.dead_letters import Choice
+from services.history.domain.decisions import Decision
 from services.history.domain.moments import to_us
 from services.history.domain.records import Batch, Refused
 from services.history.ports import Seal
@@ -81,6 +82,26 @@ class PostgresLedger:
             return await dead_letters.delete_these(session, stale)
 
         return await self._writer.call(statements) if stale else 0
+
+    async def record_decisions(self, told: Sequence[Decision]) -> frozenset[bytes]:
+        """See ports.Ledger."""
+
+        async def statements(session: Session, known: writing.Known) -> frozenset[bytes]:
+            await writing.begin(session, known)
+            return await decisions.insert(session, told)
+
+        return await self._writer.call(statements)
+
+    async def expire_decisions(self, before_us: int, limit: int) -> int:
+        """See ports.Ledger."""
+        async with self._readers.session() as session:
+            old = await decisions.old(session, before_us, limit)
+
+        async def statements(session: Session, known: writing.Known) -> int:
+            await writing.begin(session, known)
+            return await decisions.delete(session, old)
+
+        return await self._writer.call(statements) if old else 0
 
     async def probe(self) -> None:
         """See ports.Ledger."""

@@ -6,6 +6,9 @@ lists, newest first. `_by_shard` serves the seal. `_unfinished` holds the few ex
 the few that stand for several skipped runs, `_by_seq` the order of changes. The indices of `dead_letters` have all that
 lists of them filter by, and `_lost` the few whose real end may still come.
 
+`decisions` is a plain table from which retention deletes rows: only what was refused or warned of is in it, some orders
+less than there are executions. `decisions_by_policy` has a row for each policy that had something to say.
+
 `ledger` has one row. Each transaction that writes begins by updating it: so they come one after another, whichever
 replica they are of, and `seq` rises in the order of the commits. `version` rises with each change of seals and
 partitions, and when the first LOST one becomes a dead letter: a writer that knows it need not read them again.
@@ -90,7 +93,17 @@ DEAD_LETTERS = (
     "CREATE INDEX dead_letters_by_definition ON dead_letters (definition_id)",
     "CREATE INDEX dead_letters_lost ON dead_letters (id) WHERE status = 8",
 )
-STEPS: tuple[Sequence[str], ...] = (FIRST, DEAD_LETTERS)
+DECISIONS = (
+    "CREATE TABLE decisions (id uuid PRIMARY KEY, namespace text NOT NULL, job_id text NOT NULL,"
+    " time_us bigint NOT NULL, operation integer NOT NULL, outcome integer NOT NULL, content bytea NOT NULL)",
+    "CREATE INDEX decisions_by_time ON decisions (namespace, time_us, id, outcome, operation)",
+    "CREATE INDEX decisions_by_job ON decisions (namespace, job_id, time_us, id, outcome, operation)",
+    "CREATE TABLE decisions_by_policy (policy_id text NOT NULL, id uuid NOT NULL, namespace text NOT NULL,"
+    " job_id text NOT NULL, time_us bigint NOT NULL, operation integer NOT NULL, outcome integer NOT NULL,"
+    " PRIMARY KEY (namespace, policy_id, time_us, id) INCLUDE (job_id, outcome, operation))",
+    "CREATE INDEX decisions_by_policy_of ON decisions_by_policy (id)",
+)
+STEPS: tuple[Sequence[str], ...] = (FIRST, DEAD_LETTERS, DECISIONS)
 """What makes schema 1 out of nothing, schema 2 out of schema 1, and so on. Steps that were released never change."""
 
 

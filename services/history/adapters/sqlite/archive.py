@@ -9,12 +9,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
 
-from services.history.adapters.sqlite import dead_letters, definitions, reading
+from services.history.adapters.sqlite import dead_letters, decisions, definitions, reading
 from services.history.adapters.sqlite.errors import unavailable
 from services.history.adapters.sqlite.schema import open_reader
 from services.history.domain.dead_letters import Choice, DeadLetter
+from services.history.domain.decisions import Decision
 from services.history.domain.records import Change, Definition, Record
-from services.history.ports import DeadLetterQuery, ExecutionQuery, Page, Position, Search
+from services.history.ports import DeadLetterQuery, DecisionQuery, ExecutionQuery, Page, Position, Search
 
 T = TypeVar("T")
 
@@ -51,6 +52,10 @@ class SqliteArchive:
     async def count_dead_letters(self, choice: Choice | None = None) -> dict[int, int]:
         """See ports.Archive."""
         return await self._run(lambda connection: dead_letters.count(connection, choice))
+
+    async def decisions(self, query: DecisionQuery) -> list[Decision]:
+        """See ports.Archive."""
+        return await self._run(lambda connection: decisions.select(connection, query))
 
     async def position(self) -> Position:
         """See ports.Archive."""

@@ -1,7 +1,7 @@
 """The writing side of the ledger over one SQLite file."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -10,10 +10,11 @@ from libs.clock import Clock
 from libs.faults import Unavailable
 from services.history.adapters.observer import CommitObserver
 from services.history.adapters.reasons import LEDGER_ERROR
-from services.history.adapters.sqlite import dead_letters, definitions, writing
+from services.history.adapters.sqlite import dead_letters, decisions, definitions, writing
 from services.history.adapters.sqlite.schema import Sync, open_ledger
 from services.history.adapters.sqlite.writer import Writer
 from services.history.domain.dead_letters import Choice
+from services.history.domain.decisions import Decision
 from services.history.domain.records import Batch, Refused
 from services.history.ports import Seal
 
@@ -73,6 +74,20 @@ class SqliteLedger:
             expire = partial(
                 dead_letters.expire, namespace=namespace, before_us=before_us, most=most, limit=limit - deleted
             )
+            deleted += await self._writer.call(expire)
+            if deleted >= limit:
+                break
+        return deleted
+
+    async def record_decisions(self, told: Sequence[Decision]) -> frozenset[bytes]:
+        """See ports.Ledger."""
+        return await self._writer.call(lambda connection: decisions.insert(connection, told))
+
+    async def expire_decisions(self, before_us: int, limit: int) -> int:
+        """See ports.Ledger. Looks at one namespace after another, so that it holds nobody up for long."""
+        deleted = 0
+        for namespace in await self._writer.call(decisions.namespaces):
+            expire = partial(decisions.expire, namespace=namespace, before_us=before_us, limit=limit - deleted)
             deleted += await self._writer.call(expire)
             if deleted >= limit:
                 break

@@ -5,8 +5,9 @@ the lists, newest first, with the id to break ties. `_by_shard` serves the seal 
 retention (what is old); with some dozens of shards it too grows at a few places only. `_unfinished` holds a shard's
 few unfinished executions and nothing else, `_stretches` the few that stand for several skipped runs. `_by_seq` is the
 order of changes, for watchers; it is the one index that each change of an execution moves. The indices of dead letters
-have all that lists of them filter by, and `_lost` the few whose real end may still come. Responses can be 16 KiB,
-hence a table with a rowid: a clustered one would carry them through its inner pages.
+have all that lists of them filter by, and `_lost` the few whose real end may still come. Those of decisions have so
+too, and `decisions_by_policy` is itself such an index, over the policies that had something to say. Responses can be
+16 KiB, hence a table with a rowid: a clustered one would carry them through its inner pages.
 """
 
 import sqlite3
@@ -18,7 +19,7 @@ from typing import Literal
 from services.history.adapters.sqlite.errors import LedgerFileError, is_corruption
 from services.history.domain.records import Record
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 OLDEST_SQLITE = (3, 38, 0)
 CACHE_KIB = 64 * 1024
 CHECKPOINT_PAGES = 4_000
@@ -100,6 +101,30 @@ CREATE INDEX dead_letters_by_job
     ON dead_letters (namespace, job_id, completed_us, id, replayed_by, status, reason_code);
 CREATE INDEX dead_letters_by_definition ON dead_letters (definition_id);
 CREATE INDEX dead_letters_lost ON dead_letters (id) WHERE status = 8;
+"""
+SINCE_VERSION_4 = """
+CREATE TABLE decisions (
+    id BLOB NOT NULL UNIQUE,
+    namespace TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    time_us INTEGER NOT NULL,
+    operation INTEGER NOT NULL,
+    outcome INTEGER NOT NULL,
+    content BLOB NOT NULL
+);
+CREATE INDEX decisions_by_time ON decisions (namespace, time_us, id, outcome, operation);
+CREATE INDEX decisions_by_job ON decisions (namespace, job_id, time_us, id, outcome, operation);
+CREATE TABLE decisions_by_policy (
+    policy_id TEXT NOT NULL,
+    id BLOB NOT NULL,
+    namespace TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    time_us INTEGER NOT NULL,
+    operation INTEGER NOT NULL,
+    outcome INTEGER NOT NULL,
+    PRIMARY KEY (namespace, policy_id, time_us, id)
+) WITHOUT ROWID;
+CREATE INDEX decisions_by_policy_of ON decisions_by_policy (id);
 """
 
 Sync = Literal["full", "normal"]
@@ -183,8 +208,10 @@ def _update_tables(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT INTO ledger VALUES (?, 0)", (uuid.uuid4().hex,))
         elif version == 1:
             _run(connection, FROM_VERSION_1)
-        if version < SCHEMA_VERSION:
+        if version < 3:
             _run(connection, SINCE_VERSION_3)
+        if version < SCHEMA_VERSION:
+            _run(connection, SINCE_VERSION_4)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except sqlite3.Error:

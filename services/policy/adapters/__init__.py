@@ -1,0 +1,1 @@
+"""etcd and files, as the ports want them."""

@@ -1,0 +1,1 @@
+"""The language of policies: reads them, compiles them once, judges by them in bounded time. Pure."""
