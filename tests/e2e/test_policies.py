@@ -123,6 +123,19 @@ def test_a_built_in_that_is_enabled_at_first_warns_and_refuses_nothing(
     assert accounts[0]["decision"]["warnings"][0]["policy_id"] == policy
 
 
+@pytest.mark.parametrize("policy", WARNING)
+def test_a_built_in_that_warns_refuses_once_it_is_told_to(governed: httpx.Client, fresh: Fresh, policy: str) -> None:
+    path = f"/api/v1/policies/{policy}"
+    shipped = governed.get(path).json()
+    assert governed.put(path, json=shipped | {"action": "DENY"}).status_code == 200
+    document = https_job(fresh("strict")) | WARNING[policy]
+    (violation, *_) = decision(refused(governed, document))["violations"]
+    assert (violation["policy_id"], violation["action"]) == (policy, "DENY")
+    assert checked(governed, https_job(fresh("kept"))).status_code == 200
+    assert governed.post(f"{path}/rollback/{shipped['version']}", json={}).json()["action"] == "WARN"
+    eventually(lambda: checked(governed, document).status_code == 200)
+
+
 def test_a_freeze_window_stops_runs_and_releases_them_on_time(
     governed: httpx.Client, fresh: Fresh, receiver: Receiver
 ) -> None:
@@ -212,6 +225,12 @@ def test_while_policy_is_away_what_was_decided_holds_and_nothing_else_goes_on(
             wanted = {since + timedelta(seconds=second) for second in range(7)}
             assert wanted <= {one.scheduled_time for one in receiver.of_job(known)}
         eventually(lambda: checked(governed, job(other, tags={"team": "a"})).status_code == 200, within=30)
+        governed_mesh.kill("policy-0")
+        last += timedelta(seconds=6)
+        eventually(lambda: any(one.scheduled_time >= last for one in receiver.of_job(known)))
+        wanted = {since + timedelta(seconds=second) for second in range(13)}
+        assert wanted <= {one.scheduled_time for one in receiver.of_job(known)}
+        eventually(lambda: checked(governed, job(other)).status_code == 403, within=30)
         path = f"/api/v1/namespaces/{space}/policy-decisions"
         accounts = eventually(lambda: governed.get(path).json()["decisions"])
         assert [account["outcome"] for account in accounts] == ["UNREACHABLE_ALLOWED"]
