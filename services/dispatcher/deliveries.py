@@ -173,9 +173,9 @@ class Deliveries:
         if (delivery.epoch, delivery.delivery) < (known.epoch, known.delivery):
             return  # It was held up on the way, and so perhaps was the stream that it came on.
         held.listener = outbox
-        if delivery.delivery >= known.delivery:
-            held.delivery = replace(delivery, plan=held.delivery.plan)
-            held.is_stale = False
+        # A new owner may not know how often it was handed out before, and the ledger goes by the highest number.
+        held.delivery = replace(delivery, plan=known.plan, delivery=max(delivery.delivery, known.delivery))
+        held.is_stale = False
         if held.is_recorded:
             held.tell(EventKind.RECORDED)
 

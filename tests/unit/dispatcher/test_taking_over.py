@@ -38,3 +38,23 @@ async def test_the_newest_hand_over_hears_of_the_end(
         assert len(rig.sender.requests) == 1
         assert (EventKind.FINISHED in other.kinds("e-1")) == is_heard
         assert (EventKind.FINISHED in rig.kinds("e-1")) != is_heard
+
+
+async def test_a_new_owner_that_knows_of_fewer_hand_overs_is_obeyed_all_the_same() -> None:
+    """What an earlier owner sent twice, with nothing of it in the ledger, is the new owner's first delivery."""
+    async with open_rig(max_in_flight=1) as rig:
+        gate = rig.sender.gate = asyncio.Event()
+        await rig.send(make_delivery(make_job("http://example.com/"), execution_id="e-0"))
+        rig.history.is_away = True
+        rig.history.break_streams()
+        await rig.send(handed_over("http://example.com/", epoch=5, delivery=2))
+        rig.history.sealed[make_delivery(make_job("http://example.com/")).shard] = 6
+        await rig.send(handed_over("http://example.com/", epoch=6, delivery=1))
+        rig.history.is_away = False
+        gate.set()
+        await rig.advance()
+        await rig.advance()
+        told = rig.record("e-1")
+        assert (told.epoch, told.execution.delivery) == (6, 2)
+        assert EventKind.STALE not in rig.kinds("e-1")
+        assert rig.kinds("e-1")[-1] == EventKind.FINISHED
