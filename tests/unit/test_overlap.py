@@ -136,6 +136,22 @@ async def test_a_late_run_that_would_have_overlapped_on_time_is_skipped(bench: B
         assert (skipped.id, skipped.reason_code) == (identity_at(4), Execution.OVERLAP)
 
 
+async def test_a_late_run_that_was_due_before_the_one_under_way_is_not_what_that_one_met(bench: Bench) -> None:
+    link = bench.link()
+    bench.shards.watermarks[SHARD] = (1, START)
+    await bench.clock.advance(5 * SECOND)
+    asked_for = trigger(PROMISED)
+    asked_for.time.FromDatetime(START + 3 * SECOND)
+    orders = ShardChange(is_complete=True, triggers=[asked_for])
+    async with bench.owning(stored(schedule="1 0 0 1 1 *", concurrency=FORBID), orders=orders):
+        await bench.clock.advance(SECOND)
+        assert ids(link.sent) == [PROMISED]
+        bench.report(link, Event.FINISHED, PROMISED)
+        await bench.clock.advance(SECOND / 10)
+        assert ids(link.sent) == [PROMISED, identity_at(1)]
+        assert bench.noted() == []
+
+
 @pytest.mark.parametrize("is_deleted", [False, True])
 async def test_a_late_run_whose_job_has_ended_is_explained_when_its_turn_comes(bench: Bench, is_deleted: bool) -> None:
     link = bench.link()

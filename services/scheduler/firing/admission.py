@@ -346,7 +346,7 @@ class Admission:
         if late.concurrency is not Concurrency.FORBID:
             return False
         took_us = microseconds(self._clock.now()) - began_us
-        return took_us > late.scheduled_us - run.scheduled_us
+        return 0 <= late.scheduled_us - run.scheduled_us < took_us
 
     def _is_catching_up(self, slot: Slot) -> bool:
         """Whether late runs of the job are on their way, so that one that is on time meets them by accident."""
