@@ -5,10 +5,6 @@ from datetime import datetime, timedelta
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 
-from services.scheduler.convert.firing import CAUSES
-from services.scheduler.domain.identity import moment_of
-from services.scheduler.domain.occurrence import Run
-
 Execution = execution_pb2.Execution
 USUAL_DEADLINE = timedelta(hours=1)  # the contract's default (completion.proto)
 
@@ -44,28 +40,5 @@ def completed(
         error=error,
         reason=reason,
     )
-    end.completed_at.FromDatetime(now)
-    return stored_job_pb2.StoredCompletion(execution=end)
-
-
-def overdue(run: Run, *, now: datetime) -> stored_job_pb2.StoredCompletion:
-    """The end of a run whose target did not tell in time how it ended."""
-    assert run.complete_by_us is not None
-    reason = f"the target did not complete it by {moment_of(run.complete_by_us).isoformat()}"
-    end = Execution(
-        id=run.execution_id,
-        namespace=run.job.namespace,
-        job_id=run.job.id,
-        job_uid=run.job.uid,
-        job_name=run.job.name,
-        job_version=run.job.version,
-        cause=CAUSES[run.cause],
-        delivery=run.delivery,
-        status=Execution.TIMED_OUT,
-        error=reason,
-        reason=reason,
-        reason_code=Execution.ACCEPTED,
-    )
-    end.scheduled_time.FromDatetime(moment_of(run.scheduled_us))
     end.completed_at.FromDatetime(now)
     return stored_job_pb2.StoredCompletion(execution=end)

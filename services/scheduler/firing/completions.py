@@ -4,7 +4,7 @@ import asyncio
 import heapq
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from chronos.history.v1 import execution_pb2
@@ -13,10 +13,10 @@ from chronos.scheduler.v1 import stored_job_pb2
 from libs.clock import Clock
 from libs.faults import Fault
 from libs.log import get_logger
-from services.scheduler.convert.completions import overdue, span_of
-from services.scheduler.domain.identity import microseconds
+from services.scheduler.convert.completions import span_of
+from services.scheduler.domain.identity import microseconds, moment_of
 from services.scheduler.domain.occurrence import Run
-from services.scheduler.firing.notes import Notes
+from services.scheduler.firing.notes import Notes, describe
 from services.scheduler.firing.outbox import Outbox
 from services.scheduler.firing.owned import OwnedShard, OwnedShards
 from services.scheduler.firing.settler import Settler
@@ -162,9 +162,21 @@ class Completions:
         shard = self._owned.find_trusted(run.shard)
         try:
             if shard is not None and shard.epoch == run.epoch:
-                await self._store.add(overdue(run, now=self._clock.now()))
+                await self._store.add(_overdue(run, now=self._clock.now()))
                 return
         except Fault as error:
             self._log.warning("run not yet timed out", execution=run.execution_id, error=error.message)
         again = microseconds(self._clock.now() + CHECK_INTERVAL)
         heapq.heappush(self._deadlines, (again, run.execution_id))
+
+
+def _overdue(run: Run, *, now: datetime) -> stored_job_pb2.StoredCompletion:
+    """The end of a run whose target did not tell in time how it ended."""
+    assert run.complete_by_us is not None
+    reason = f"the target did not complete it by {moment_of(run.complete_by_us).isoformat()}"
+    end = describe(
+        run.job, run.execution_id, run.scheduled_us, now=now, reason=reason, code=execution_pb2.Execution.ACCEPTED,
+        status=execution_pb2.Execution.TIMED_OUT, cause=run.cause,
+    )  # fmt: skip
+    end.error, end.delivery = reason, run.delivery
+    return stored_job_pb2.StoredCompletion(execution=end)
