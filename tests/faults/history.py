@@ -24,6 +24,8 @@ class CallKind(StrEnum):
     DELETE = "DELETE"
     TRIGGER = "TRIGGER"
     CANCEL = "CANCEL"
+    COMPLETE = "COMPLETE"
+    """A target tells how a run ended that it had accepted."""
 
 
 class Outcome(StrEnum):
@@ -83,6 +85,8 @@ class JobRules:
     """Runs noticed within this time after they were due run at once."""
     depends_on: tuple[str, ...] = ()
     """Jobs (`namespace/id`) that it runs after."""
+    completion_us: int = 0
+    """Time that targets have to complete a run after they accepted it, with 202; 0: an answer ends a run."""
     created_us: int = 0
     """`created_at` as Chronos says it: `@every` counts from here. 0 when it is not known."""
 
@@ -103,7 +107,9 @@ class Call:
     uid: str = ""
     """Identity of the job as answered."""
     execution_id: str = ""
-    """Of TRIGGER (as answered) and CANCEL."""
+    """Of TRIGGER (as answered), CANCEL and COMPLETE."""
+    status: str = ""
+    """How the run ended, with COMPLETE: `SUCCESS` or `FAILED`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeAlias
 
 import grpc
 from chronos.history.v1 import execution_pb2
-from chronos.scheduler.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc, target_pb2
+from chronos.scheduler.v1 import (
+    job_pb2,
+    job_service_pb2,
+    job_service_pb2_grpc,
+    run_rules_pb2,
+    run_service_pb2,
+    run_service_pb2_grpc,
+    target_pb2,
+)
 
 from tests.faults.history import Call, CallKind, JobRules, Outcome
 from tests.simulation.clock import EPOCH, MICROSECOND, TrueTime
@@ -24,19 +31,31 @@ MAYBE_DONE = frozenset({
     grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED,
     grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.ABORTED,
 })  # fmt: skip
-Stub: TypeAlias = "job_service_pb2_grpc.JobServiceAsyncStub"
+OF_RUNS = frozenset({CallKind.TRIGGER, CallKind.CANCEL})
+
+
+class Stubs:
+    """What a scheduler offers to its users."""
+
+    jobs: "job_service_pb2_grpc.JobServiceAsyncStub"
+    runs: "run_service_pb2_grpc.RunServiceAsyncStub"
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.jobs = job_service_pb2_grpc.JobServiceStub(channel)
+        self.runs = run_service_pb2_grpc.RunServiceStub(channel)
 
 
 class Client:
     """Calls about one job are made one after the other, so that it is known what the job is."""
 
-    def __init__(self, pick_stub: Callable[[], Stub], time: TrueTime, metadata: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, pick_stubs: Callable[[], Stubs], time: TrueTime, metadata: tuple[tuple[str, str], ...]) -> None:
         self.calls: list[Call] = []
-        self._pick_stub = pick_stub
+        self._pick_stubs = pick_stubs
         self._time = time
         self._metadata = metadata
         self._rules: dict[str, JobRules] = {}
         self._versions: dict[str, int] = {}
+        self._last: dict[str, str] = {}
         self._turns: dict[str, asyncio.Lock] = {}
 
     async def create(self, planned: PlannedJob) -> None:
@@ -47,7 +66,7 @@ class Client:
                 CallKind.CREATE,
                 planned.id,
                 planned.rules,
-                lambda stub: stub.CreateJob(request, timeout=DEADLINE, metadata=self._metadata),
+                lambda stubs: stubs.jobs.CreateJob(request, timeout=DEADLINE, metadata=self._metadata),
             )
 
     async def change(self, call: PlannedCall, planned: PlannedJob) -> None:
@@ -60,12 +79,14 @@ class Client:
                         call.kind,
                         call.job,
                         planned.rules,
-                        lambda stub: stub.CreateJob(request, timeout=DEADLINE, metadata=self._metadata),
+                        lambda stubs: stubs.jobs.CreateJob(request, timeout=DEADLINE, metadata=self._metadata),
                     )
                 case CallKind.DELETE:
                     await self._delete(call.job)
                 case CallKind.TRIGGER:
                     await self._trigger(call.job)
+                case CallKind.CANCEL:
+                    await self._cancel(call.job)
                 case _:
                     await self._modify(call)
 
@@ -85,7 +106,10 @@ class Client:
     async def _delete(self, job: str) -> None:
         request = job_service_pb2.DeleteJobRequest(namespace=NAMESPACE, id=job)
         await self._call(
-            CallKind.DELETE, job, None, lambda stub: stub.DeleteJob(request, timeout=DEADLINE, metadata=self._metadata)
+            CallKind.DELETE,
+            job,
+            None,
+            lambda stubs: stubs.jobs.DeleteJob(request, timeout=DEADLINE, metadata=self._metadata),
         )
 
     async def _trigger(self, job: str) -> None:
@@ -94,7 +118,21 @@ class Client:
             CallKind.TRIGGER,
             job,
             None,
-            lambda stub: stub.TriggerJob(request, timeout=DEADLINE, metadata=self._metadata),
+            lambda stubs: stubs.jobs.TriggerJob(request, timeout=DEADLINE, metadata=self._metadata),
+        )
+
+    async def _cancel(self, job: str) -> None:
+        """Cancels the run that was asked for last."""
+        last = self._last.get(job)
+        if last is None:
+            return
+        request = run_service_pb2.CancelExecutionRequest(namespace=NAMESPACE, id=last)
+        await self._call(
+            CallKind.CANCEL,
+            job,
+            None,
+            lambda stubs: stubs.runs.CancelExecution(request, timeout=DEADLINE, metadata=self._metadata),
+            execution_id=last,
         )
 
     async def _modify(self, call: PlannedCall) -> None:
@@ -109,28 +147,42 @@ class Client:
             changed.update_mask.paths.extend(("schedule", "timezone"))
             rules = replace(rules, schedule=call.schedule, timezone=call.timezone)
             await self._call(
-                call.kind, job, rules, lambda stub: stub.UpdateJob(changed, timeout=DEADLINE, metadata=self._metadata)
+                call.kind,
+                job,
+                rules,
+                lambda stubs: stubs.jobs.UpdateJob(changed, timeout=DEADLINE, metadata=self._metadata),
             )
         elif call.kind is CallKind.PAUSE:
             paused = job_service_pb2.DisableJobRequest(namespace=space, id=job)
             rules = replace(rules, is_enabled=False)
             await self._call(
-                call.kind, job, rules, lambda stub: stub.DisableJob(paused, timeout=DEADLINE, metadata=self._metadata)
+                call.kind,
+                job,
+                rules,
+                lambda stubs: stubs.jobs.DisableJob(paused, timeout=DEADLINE, metadata=self._metadata),
             )
         else:
             resumed = job_service_pb2.EnableJobRequest(namespace=space, id=job)
             rules = replace(rules, is_enabled=True)
             await self._call(
-                call.kind, job, rules, lambda stub: stub.EnableJob(resumed, timeout=DEADLINE, metadata=self._metadata)
+                call.kind,
+                job,
+                rules,
+                lambda stubs: stubs.jobs.EnableJob(resumed, timeout=DEADLINE, metadata=self._metadata),
             )
 
     async def _call(
-        self, kind: CallKind, job: str, rules: JobRules | None, make: Callable[[Stub], Awaitable[object]]
+        self,
+        kind: CallKind,
+        job: str,
+        rules: JobRules | None,
+        make: Callable[[Stubs], Awaitable[object]],
+        execution_id: str = "",
     ) -> None:
         sent_us = self._time.now_us()
         outcome, answer = Outcome.ACKNOWLEDGED, None
         try:
-            answer = await make(self._pick_stub())
+            answer = await make(self._pick_stubs())
         except grpc.aio.AioRpcError as error:
             outcome = Outcome.UNKNOWN if error.code() in MAYBE_DONE else Outcome.REFUSED
         call = Call(
@@ -140,16 +192,18 @@ class Client:
             answered_us=None if outcome is Outcome.UNKNOWN else self._time.now_us(),
             outcome=outcome,
             rules=rules,
+            execution_id=execution_id,
         )
         if isinstance(answer, Job):
             call = replace(call, version=answer.version, uid=answer.uid, rules=_with_begin(rules, answer))
         if isinstance(answer, execution_pb2.Execution):
             call = replace(call, execution_id=answer.id)
-        if outcome is Outcome.UNKNOWN and kind is not CallKind.TRIGGER:
+            self._last[job] = answer.id
+        if outcome is Outcome.UNKNOWN and kind not in OF_RUNS:
             await asyncio.sleep(LINGERING)
             call = await self._settled(call, job)
         self.calls.append(call)
-        if call.outcome is Outcome.ACKNOWLEDGED and kind is not CallKind.TRIGGER:
+        if call.outcome is Outcome.ACKNOWLEDGED and kind not in OF_RUNS:
             self._remember(job, None if kind is CallKind.DELETE else call.rules, call.version)
 
     async def _settled(self, call: Call, job: str) -> Call:
@@ -172,7 +226,7 @@ class Client:
         request = job_service_pb2.GetJobRequest(namespace=NAMESPACE, id=job)
         while True:
             try:
-                return await self._pick_stub().GetJob(request, timeout=DEADLINE, metadata=self._metadata)
+                return await self._pick_stubs().jobs.GetJob(request, timeout=DEADLINE, metadata=self._metadata)
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.NOT_FOUND:
                     return None
@@ -194,13 +248,19 @@ def job_of(planned: PlannedJob) -> Job:
         id=planned.id,
         name=planned.id,
         schedule=rules.schedule,
-        timezone=rules.timezone,
+        timezone=rules.timezone if rules.schedule else "",
         enabled=rules.is_enabled,
         concurrency=Job.Concurrency.Value(rules.concurrency.value),
         missed_run_policy=Job.MissedRunPolicy.Value(rules.missed.value),
+        max_queued_runs=rules.max_queued_runs,
         delivery_guarantee=Job.DeliveryGuarantee.Value(rules.guarantee.value),
         webhook=target_pb2.WebhookTarget(url=f"http://endpoint/{planned.id}", method="POST"),
     )
+    if rules.depends_on:
+        job.dependencies.depends_on.extend(name.removeprefix(f"{NAMESPACE}/") for name in rules.depends_on)
+        job.dependencies.condition = run_rules_pb2.Dependencies.ALL_COMPLETE
+    if rules.completion_us:
+        job.completion.deadline.FromMicroseconds(rules.completion_us)
     job.timeout.FromTimedelta(planned.timeout)
     job.retry_policy.max_attempts = rules.max_attempts
     job.retry_policy.initial_interval.FromTimedelta(timedelta(seconds=1))

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,6 +17,7 @@ from services.dispatcher.domain.targets.plan import Request
 from services.dispatcher.domain.targets.webhook import HttpRequest
 from services.dispatcher.ports import Sender
 from services.dispatcher.settings import DispatcherSettings
+from tests.faults.checks.evidence import ACCEPTED
 from tests.faults.history import Arrival
 from tests.simulation.clock import EPOCH, MICROSECOND, TrueTime
 from tests.simulation.replies import Messages
@@ -34,6 +35,14 @@ class Mood(StrEnum):
     SLOW = "slow"
 
 
+class End(StrEnum):
+    """How work ends that was accepted."""
+
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    NEVER = "NEVER"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
     """How requests to one path are answered: after how long, and how many of the first attempts of a run fail."""
@@ -41,6 +50,10 @@ class Manner:
     seconds: float = 0.01
     failures: int = 0
     """999: all."""
+    completes_after: float | None = None
+    """Requests are accepted with 202, and the work is done so many seconds after they came; None: 200 ends a run."""
+    end: End = End.SUCCESS
+    """How accepted work ends."""
 
 
 @dataclass(slots=True)
@@ -53,13 +66,16 @@ class Endpoint:
     manners: dict[str, Manner] = field(default_factory=dict)
     """By path, which is the id of the job."""
     arrivals: list[Arrival] = field(default_factory=list)
+    complete: Callable[[str, str, End], None] = lambda job, execution_id, end: None
+    """Told of the end of accepted work."""
 
     def begin(self, request: HttpRequest) -> tuple[int, float, int]:
         """Logs a request; gives its place in the log, how long the answer takes, and the status."""
         headers = request.headers
-        manner = self.manners.get(urlsplit(request.url).path.strip("/"), Manner())
+        manner = self._manner(request)
         attempt = int(headers["X-Chronos-Attempt"])
-        status = 500 if self.mood is Mood.FAILING or attempt <= manner.failures else 200
+        good = 200 if manner.completes_after is None else ACCEPTED
+        status = 500 if self.mood is Mood.FAILING or attempt <= manner.failures else good
         seconds = manner.seconds * self.dice.uniform(0.5, 1.5)
         if self.mood is Mood.SLOW:
             seconds += self.dice.uniform(0.5, 5.0)
@@ -77,7 +93,10 @@ class Endpoint:
                 status=0,
             )
         )
-        return len(self.arrivals) - 1, seconds, status
+        place = len(self.arrivals) - 1
+        if status == ACCEPTED and manner.completes_after is not None and manner.end is not End.NEVER:
+            asyncio.get_running_loop().call_later(manner.completes_after, self._finish, place, manner.end)
+        return place, seconds, status
 
     def end(self, place: int, status: int) -> None:
         """Logs the answer to a request."""
@@ -87,6 +106,15 @@ class Endpoint:
         """Logs that the other side did not wait for the answer."""
         if self.arrivals[place].ended_us is None:
             self.arrivals[place] = replace(self.arrivals[place], ended_us=self.time.now_us(), is_early_close=True)
+
+    def _manner(self, request: HttpRequest) -> Manner:
+        return self.manners.get(urlsplit(request.url).path.strip("/"), Manner())
+
+    def _finish(self, place: int, end: End) -> None:
+        """The work of a request is done, unless the other side gave it up before."""
+        arrival = self.arrivals[place]
+        if not arrival.is_early_close:
+            self.complete(arrival.job, arrival.execution_id, end)
 
 
 class SimSender:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from tests.faults.history import CallKind, Concurrency, Guarantee, JobRules, MissedPolicy
-from tests.simulation.endpoint import Manner
+from tests.faults.history import SECOND_US, CallKind, Concurrency, Guarantee, JobRules, MissedPolicy
+from tests.simulation.endpoint import End, Manner
 
 SCHEDULERS = ("scheduler-0", "scheduler-1", "scheduler-2")
 DISPATCHERS = ("dispatcher-0", "dispatcher-1")
@@ -18,6 +18,8 @@ DATABASE = "database"
 ALWAYS_FAILS = 999
 MOST_LOST_ANSWERS = 5
 CHANCE_OF_CALL_AMID = 0.6
+CHANCE_OF_ACCEPTING = 0.25
+CHANCE_OF_CANCELLING = 0.5
 
 
 class FaultKind(StrEnum):
@@ -182,14 +184,21 @@ def draw(seed: int, pace_name: str = "") -> Plan:
     jobs = tuple(_job(dice, pace, number) for number in range(dice.randint(3, 7)))
     faults = tuple(sorted(_faults(dice, pace), key=lambda fault: fault.at))
     calls = [*_calls(dice, pace, jobs), *_calls_amid(dice, pace, jobs, faults)]
+    shards = dice.choice((1, 2, 4))
+    clock_errors = {node: dice.uniform(-0.02, 0.02) for node in SERVICES}
+    later = random.Random(f"later {seed}")  # what follows joined the worlds later: the rest of each stays as it was
+    jobs = tuple(_accepting(later, pace, job) for job in jobs)
+    followers = _followers(later, pace, jobs)
+    calls += _calls_of_followers(later, pace, followers)
+    calls += _cancellations(later, pace, (*jobs, *followers))
     return Plan(
         seed=seed,
         pace=pace,
-        shards=dice.choice((1, 2, 4)),
-        jobs=jobs,
+        shards=shards,
+        jobs=(*jobs, *followers),
         calls=tuple(sorted(calls, key=lambda call: call.at)),
         faults=faults,
-        clock_errors={node: dice.uniform(-0.02, 0.02) for node in SERVICES},
+        clock_errors=clock_errors,
     )
 
 
@@ -242,6 +251,52 @@ def _call(dice: random.Random, pace: Pace, jobs: Sequence[PlannedJob], at: float
         schedule=schedule,
         timezone=timezone,
     )
+
+
+def _accepting(dice: random.Random, pace: Pace, job: PlannedJob) -> PlannedJob:
+    """Some targets only accept the work, and tell its end: before they answer, later, too late or never."""
+    if dice.random() >= CHANCE_OF_ACCEPTING:
+        return job
+    step = pace.lease.total_seconds() / 2
+    seconds = dice.choices((0.5 * job.manner.seconds, job.manner.seconds + step, 5 * step, 12 * step), (2, 4, 3, 1))[0]
+    end = dice.choices((End.SUCCESS, End.FAILED, End.NEVER), (6, 2, 1))[0]
+    manner = replace(job.manner, completes_after=seconds, end=end)
+    return replace(job, manner=manner, rules=replace(job.rules, completion_us=round(8 * step * SECOND_US)))
+
+
+def _followers(dice: random.Random, pace: Pace, jobs: Sequence[PlannedJob]) -> tuple[PlannedJob, ...]:
+    """Jobs that run after another one, which may be such a job itself."""
+    found: list[PlannedJob] = []
+    for _ in range(dice.choice((0, 1, 1, 2))):
+        parent = dice.choice([*jobs, *found])
+        job = _job(dice, pace, len(jobs) + len(found))
+        rules = replace(job.rules, schedule="", timezone="UTC", depends_on=(f"default/{parent.id}",), max_queued_runs=1)
+        found.append(_accepting(dice, pace, replace(job, rules=rules)))
+    return tuple(found)
+
+
+def _calls_of_followers(dice: random.Random, pace: Pace, jobs: Sequence[PlannedJob]) -> list[PlannedCall]:
+    kinds = (CallKind.PAUSE, CallKind.RESUME, CallKind.DELETE, CallKind.CREATE, CallKind.TRIGGER)
+    return [
+        PlannedCall(
+            at=dice.uniform(0.05, 1.0) * pace.span.total_seconds(),
+            kind=dice.choices(kinds, (3, 4, 1, 2, 2))[0],
+            job=job.id,
+        )
+        for job in jobs
+        for _ in range(dice.randint(0, 3))
+    ]
+
+
+def _cancellations(dice: random.Random, pace: Pace, jobs: Sequence[PlannedJob]) -> list[PlannedCall]:
+    """A run is asked for, and cancelled a moment later."""
+    calls: list[PlannedCall] = []
+    if dice.random() < CHANCE_OF_CANCELLING:
+        at, job = dice.uniform(0.05, 1.0) * pace.span.total_seconds(), dice.choice(jobs).id
+        calls.append(PlannedCall(at=at, kind=CallKind.TRIGGER, job=job))
+        seconds = dice.choice((0.0, 0.5, 2.0)) * pace.lease.total_seconds()
+        calls.append(PlannedCall(at=at + dice.uniform(0.0, 1.0) * seconds, kind=CallKind.CANCEL, job=job))
+    return calls
 
 
 def _faults(dice: random.Random, pace: Pace) -> list[Fault]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from chronos.history.v1 import execution_pb2
-from chronos.scheduler.v1 import job_service_pb2_grpc
 
 from libs.clock import Clock
 from libs.etcd.api_keys import store_key
@@ -27,16 +26,17 @@ from services.history.settings import HistorySettings
 from services.scheduler.app import open_app as open_scheduler
 from services.scheduler.settings import SchedulerSettings
 from tests.faults.history import History, Phase, Record
-from tests.simulation.client import Client
+from tests.simulation.client import Client, Stubs
 from tests.simulation.clock import TrueTime
+from tests.simulation.completer import Completer
 from tests.simulation.database import Database, open_client
-from tests.simulation.endpoint import Endpoint, senders
+from tests.simulation.endpoint import ENDPOINT, Endpoint, senders
 from tests.simulation.etcd import SimEtcd, SimEtcdClient
 from tests.simulation.loop import SimLoop
 from tests.simulation.machines import MESH_TOKEN, Machine, Mesh, address_of, open_channel
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.network import Network
-from tests.simulation.plan import DISPATCHERS, HISTORIES, SCHEDULERS, Plan
+from tests.simulation.plan import DISPATCHERS, HISTORIES, SCHEDULERS, Plan, PlannedJob
 from tests.simulation.tame import Tell, listen, tame
 from tests.simulation.upright import find_unhealthy
 
@@ -44,6 +44,7 @@ Execution = execution_pb2.Execution
 CLIENT = "client"
 OPERATOR = "operator"
 WARM_UP = 5.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,8 @@ class World:
         await asyncio.sleep(WARM_UP + plan.pace.lease.total_seconds())
         began_us = self.time.now_us()
         client = self._client(text)
+        completer = self._completer(text)
+        self.endpoint.complete = completer.begin
         nemesis = Nemesis(
             network=self.network,
             machines=self.machines,
@@ -109,8 +112,7 @@ class World:
         )
         jobs = {job.id: job for job in plan.jobs}
         async with asyncio.TaskGroup() as group:
-            for job in plan.jobs:
-                group.create_task(client.create(job))
+            group.create_task(_create(client, plan.jobs))
             for call in plan.calls:
                 group.create_task(_later(call.at, partial(client.change, call, jobs[call.job])))
             group.create_task(nemesis.run(plan.faults))
@@ -122,7 +124,7 @@ class World:
         await asyncio.sleep(plan.pace.settle.total_seconds() / 2)
         problems = await find_unhealthy(operator, self.time.now(), plan)
         history = History(
-            calls=tuple(client.calls),
+            calls=(*client.calls, *completer.calls),
             arrivals=tuple(self.endpoint.arrivals),
             records=tuple(map(_record, self.database.all_records)),
             faults=tuple(nemesis.spans),
@@ -146,13 +148,17 @@ class World:
         self._trusted += [f"{name} trusts lease {lease:x} at {self.time.now()}, when etcd ends it" for name in names]
 
     def _client(self, key: str) -> Client:
-        dice = random.Random(f"client {self.plan.seed}")
-        channels = {name: open_channel(self.network, CLIENT, address_of(name)) for name in SCHEDULERS}
+        return Client(self._pick_stubs(CLIENT), self.time, (("x-api-key", key),))
 
-        def pick_stub() -> "job_service_pb2_grpc.JobServiceAsyncStub":
-            return job_service_pb2_grpc.JobServiceStub(channels[dice.choice(SCHEDULERS)])
+    def _completer(self, key: str) -> Completer:
+        patience = PATIENCE + 4 * self.plan.pace.lease.total_seconds()
+        return Completer(self._pick_stubs(ENDPOINT), self.time, (("x-api-key", key),), patience)
 
-        return Client(pick_stub, self.time, (("x-api-key", key),))
+    def _pick_stubs(self, node: str) -> Callable[[], Stubs]:
+        """The way from a node outside the mesh to some scheduler."""
+        dice = random.Random(f"{node} {self.plan.seed}")
+        channels = {name: open_channel(self.network, node, address_of(name)) for name in SCHEDULERS}
+        return lambda: Stubs(channels[dice.choice(SCHEDULERS)])
 
     def _connect_etcd(self, node: str) -> SimEtcdClient:
         dice = random.Random(f"etcd client {self.plan.seed} {node}")
@@ -216,6 +222,14 @@ def live(plan: Plan, tell: Tell | None = None) -> Outcome:
 
     outcome = loop.run_until_complete(main())
     return replace(outcome, problems=(*outcome.problems, *errors.lines))
+
+
+async def _create(client: Client, jobs: Sequence[PlannedJob]) -> None:
+    """All at once, and then those that follow others, in order: what a job depends on must be there."""
+    await asyncio.gather(*(client.create(job) for job in jobs if not job.rules.depends_on))
+    for job in jobs:
+        if job.rules.depends_on:
+            await client.create(job)
 
 
 async def _later(seconds: float, make: Callable[[], Coroutine[Any, Any, None]]) -> None:

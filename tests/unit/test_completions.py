@@ -28,6 +28,7 @@ FIRST = identity_at(1)
 ONCE_A_YEAR = "1 0 0 1 1 *"
 MINUTE = completion_pb2.Completion(deadline=duration_pb2.Duration(seconds=60))
 EARLIER = identity_at(-10)
+WISH = stored_job_pb2.StoredCancel(execution_id=FIRST, namespace="default", job_id="a", actor="key-1")
 
 
 @pytest.fixture
@@ -54,6 +55,13 @@ async def deliver(bench: Bench, link: FakeLink) -> None:
     await bench.clock.advance(SECOND)
     assert ids(link.sent) == [FIRST]
     bench.report(link, Event.ACCEPTED, FIRST)
+
+
+async def hear(bench: Bench) -> None:
+    """Lets the owner hear of the end that etcd has of the first run."""
+    await bench.clock.advance(SECOND)
+    bench.order(completions=[bench.completion_store.kept[FIRST]])
+    await bench.clock.advance(SECOND)
 
 
 async def test_a_run_ends_as_its_target_tells(bench: Bench) -> None:
@@ -154,22 +162,68 @@ async def test_an_accepted_run_is_cancelled_without_a_dispatcher(bench: Bench) -
     link = bench.link()
     async with bench.owning(stored(schedule=ONCE_A_YEAR, completion=MINUTE)):
         await deliver(bench, link)
-        wish = stored_job_pb2.StoredCancel(execution_id=FIRST, namespace="default", job_id="a", actor="key-1")
-        bench.order(cancels=[wish])
-        await bench.clock.advance(SECOND)
-        assert [end.id for end in bench.noted(Execution.CANCELLED)] == [FIRST]
+        bench.order(cancels=[WISH])
+        await hear(bench)
+        (end,) = bench.noted(Execution.CANCELLED)
+        assert (end.id, end.reason_code, end.reason) == (FIRST, Execution.CANCELLED_BY_USER, "cancelled by key-1")
         assert bench.settled.cancels == [(SHARD, FIRST)]
-        bench.order(completions=[told(FIRST)])
-        await bench.clock.advance(SECOND)
-        assert len(bench.followers.ended) == 1
+        assert bench.followers.ended == [(FIRST, Execution.CANCELLED, Execution.REASON_UNSPECIFIED)]
         assert (bench.quotas.running, link.cancelled) == (0, [])
+
+
+async def test_what_its_target_has_told_is_not_cancelled_any_more(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored(schedule=ONCE_A_YEAR, completion=MINUTE)):
+        await deliver(bench, link)
+        await bench.completion_store.add(told(FIRST))
+        bench.order(cancels=[WISH])
+        await hear(bench)
+        assert bench.noted(Execution.CANCELLED) == []
+        assert bench.followers.ended == [(FIRST, Execution.SUCCESS, Execution.REASON_UNSPECIFIED)]
+        assert bench.settled.cancels == [(SHARD, FIRST)]
+
+
+async def test_a_cancellation_waits_for_etcd(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored(schedule=ONCE_A_YEAR, completion=MINUTE)):
+        await deliver(bench, link)
+        bench.completion_store.is_away = True
+        bench.order(cancels=[WISH])
+        await bench.clock.advance(5 * SECOND)
+        bench.completion_store.is_away = False
+        await bench.clock.advance(SECOND)
+        assert bench.completion_store.kept[FIRST].execution.status == Execution.CANCELLED
+
+
+async def test_a_run_that_may_be_accepted_any_moment_is_cancelled_by_the_same_key(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored(schedule=ONCE_A_YEAR, completion=MINUTE)):
+        await bench.clock.advance(SECOND)
+        bench.order(cancels=[WISH])
+        await bench.clock.advance(SECOND)
+        assert link.cancelled == []
+        bench.report(link, Event.ACCEPTED, FIRST)
+        await hear(bench)
+        assert [end.id for end in bench.noted(Execution.CANCELLED)] == [FIRST]
+        assert (bench.quotas.running, bench.completions.count) == (0, 0)
+
+
+async def test_a_dispatcher_stops_a_run_that_was_called_off(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(stored(schedule=ONCE_A_YEAR, completion=MINUTE)):
+        await bench.clock.advance(SECOND)
+        bench.order(cancels=[WISH])
+        await hear(bench)
+        assert link.cancelled == [FIRST]
+        assert bench.followers.ended == [(FIRST, Execution.CANCELLED, Execution.REASON_UNSPECIFIED)]
 
 
 async def test_a_newer_run_replaces_an_accepted_one(bench: Bench) -> None:
     link = bench.link()
     async with bench.owning(stored(schedule="1,5 0 0 1 1 *", completion=MINUTE, concurrency=job_pb2.Job.REPLACE)):
         await deliver(bench, link)
-        await bench.clock.advance(5 * SECOND)
+        await bench.clock.advance(4 * SECOND)
+        await hear(bench)
         assert [(end.id, end.reason_code) for end in bench.noted(Execution.CANCELLED)] == [(FIRST, Execution.REPLACED)]
         assert ids(link.sent) == [FIRST, identity_at(5)]
 

@@ -6,7 +6,7 @@ import pytest
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import completion_pb2, job_pb2, stored_job_pb2
 
-from libs.faults import NotFound, WrongState
+from libs.faults import NotFound, Unavailable, WrongState
 from services.scheduler.ports.ledger import Status
 from services.scheduler.runs.completions import PATIENCE, PAUSE, ExecutionCompletions
 from tests.fakes.clock import FakeClock
@@ -84,6 +84,21 @@ async def test_the_first_end_counts(stage: Stage) -> None:
         await stage.complete()
 
 
+async def test_an_end_that_was_recorded_and_forgotten_while_the_call_was_under_way_counts(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.record(Execution.RUNNING, reason_code=Execution.ACCEPTED)
+    add = stage.store.add
+
+    async def add_late(completion: stored_job_pb2.StoredCompletion) -> stored_job_pb2.StoredCompletion:
+        stage.record(Execution.CANCELLED)
+        return await add(completion)
+
+    monkeypatch.setattr(stage.store, "add", add_late)
+    with pytest.raises(WrongState, match="CANCELLED"):
+        await stage.complete()
+
+
 async def test_a_target_may_be_done_before_it_has_answered(stage: Stage) -> None:
     stage.record(Execution.RUNNING)
     await stage.complete()
@@ -108,8 +123,9 @@ async def test_what_has_not_begun_or_is_not_there_is_refused(stage: Stage) -> No
     with pytest.raises(NotFound):
         await stage.complete()
     stage.record(Execution.PENDING)
-    with pytest.raises(WrongState, match="has not begun"):
+    with pytest.raises(Unavailable, match="try again") as caught:
         await stage.complete()
+    assert caught.value.reason == "NOT_BEGUN"
     stage.record(Execution.RUNNING)
     with pytest.raises(NotFound, match='job "b"'):
         await stage.complete(job_id="b")

@@ -84,6 +84,7 @@ def firing_job(stored: stored_job_pb2.StoredJob, calendars: Mapping[str, DaySet]
         priority=job.priority or USUAL_PRIORITY,
         missed=missed_rules(job),
         is_at_most_once=job.delivery_guarantee == Job.AT_MOST_ONCE,
+        is_asynchronous=job.HasField("completion"),
         limit_key=limit_key(job),
         tags=_tags(job),
     )

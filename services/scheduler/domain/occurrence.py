@@ -57,8 +57,8 @@ class FiringJob:
     `schedule` is None for a job without times of its own. Occurrences count only after `effective_at`; the job was
     disabled from `disabled_at` until then, if that is set. `definition` is the job as the dispatcher wants it, a
     serialized message that nothing here looks into, `definition_id` its hash; both are empty for a job that is gone.
-    Runs with the same `limit_key` go to one dispatcher, so that it can keep to limits; empty means to any. `tags` say
-    which policies apply.
+    Runs with the same `limit_key` go to one dispatcher, so that it can keep to limits; empty means to any. Of
+    one that `is_asynchronous` the target tells later how a run ended. `tags` say which policies apply.
     """
 
     namespace: str
@@ -78,6 +78,7 @@ class FiringJob:
     priority: int = USUAL_PRIORITY
     missed: MissedRules = field(default_factory=MissedRules)
     is_at_most_once: bool = False
+    is_asynchronous: bool = False
     limit_key: str = ""
     tags: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
 

@@ -1,4 +1,4 @@
-"""Runs that their targets have accepted: they end when the target tells how, or when its time is up."""
+"""Runs that their targets have accepted: they end when the target tells how, when its time is up, when called off."""
 
 import asyncio
 import heapq
@@ -34,15 +34,12 @@ class Ends(Protocol):
     def ended(self, run: Run, status: Status) -> None:
         """The ledger has the run's end."""
 
-    def cancelled(self, run: Run, reason: str, code: Reason) -> None:
-        """It was to be stopped, and no dispatcher has it."""
-
 
 class Completions:
     """Every accepted run from its acceptance to its end.
 
-    That the time is up is put into etcd like any completion. So a target and the deadline never both count, and what
-    the target was told to be taken is taken.
+    That the time is up, or that a run is called off, is put into etcd like any completion. So only one of them counts,
+    and what the target was told to be taken is taken.
     """
 
     def __init__(
@@ -66,6 +63,8 @@ class Completions:
         self._runs: dict[str, Run] = {}
         self._deadlines: list[tuple[int, str]] = []
         self._has_runs = asyncio.Event()
+        self._called_off: dict[str, tuple[Run, stored_job_pb2.StoredCompletion]] = {}
+        self._has_called_off = asyncio.Event()
         self._log = get_logger()
 
     @property
@@ -113,18 +112,42 @@ class Completions:
         self._notes.add(shard, execution, shard.horizon_us + 1, on_recorded=recorded)
 
     def cancel(self, execution_id: str, *, reason: str, code: Reason) -> bool:
-        """Ends an accepted run, of which its target hears nothing; False when it is none."""
-        run = self._runs.pop(execution_id, None)
-        if run is not None:
-            self._ends.cancelled(run, reason, code)
-        return run is not None
+        """Ends a run that is accepted, or may be so any moment, unless its target has told its end; False: it is none.
+
+        Its target hears of that when it tells the end.
+        """
+        run = self._runs.get(execution_id) or self._outbox.find_handed_out(execution_id)
+        if run is None or not (execution_id in self._runs or run.job.is_asynchronous):
+            return False
+        shard = self._owned.get(run.shard, run.epoch)
+        if shard is not None and execution_id not in shard.completions:
+            end = _end(run, now=self._clock.now(), reason=reason, code=code, status=execution_pb2.Execution.CANCELLED)
+            self._called_off.setdefault(execution_id, (run, end))
+            self._has_called_off.set()
+        return True
 
     def forget(self, shard: int) -> None:
         """Drops everything of a shard that is not owned any more."""
         self._runs = {identity: run for identity, run in self._runs.items() if run.shard != shard}
 
     async def run(self) -> None:
-        """Ends what is not completed in time; until cancelled."""
+        """Ends what is not completed in time and what is called off; until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_deadlines())
+            group.create_task(self._call_off())
+
+    async def _call_off(self) -> None:
+        while True:
+            await self._has_called_off.wait()
+            self._has_called_off.clear()
+            for identity, (run, end) in list(self._called_off.items()):
+                if self._owned.get(run.shard, run.epoch) is None or await self._write(run, end):
+                    del self._called_off[identity]
+            if self._called_off:
+                await self._clock.sleep(CHECK_INTERVAL)
+                self._has_called_off.set()
+
+    async def _watch_deadlines(self) -> None:
         while True:
             await self._has_runs.wait()
             await self._end(self._take_overdue())
@@ -159,24 +182,37 @@ class Completions:
 
     async def _time_out(self, run: Run) -> None:
         """Makes it durable that the time of a run is up, or tries again a little later."""
+        if not await self._write(run, _overdue(run, now=self._clock.now())):
+            again = microseconds(self._clock.now() + CHECK_INTERVAL)
+            heapq.heappush(self._deadlines, (again, run.execution_id))
+
+    async def _write(self, run: Run, end: stored_job_pb2.StoredCompletion) -> bool:
+        """Makes an end durable, unless another is; False when that is to be tried again."""
         shard = self._owned.find_trusted(run.shard)
+        if shard is None or shard.epoch != run.epoch:
+            return False
         try:
-            if shard is not None and shard.epoch == run.epoch:
-                await self._store.add(_overdue(run, now=self._clock.now()))
-                return
+            await self._store.add(end)
         except Fault as error:
-            self._log.warning("run not yet timed out", execution=run.execution_id, error=error.message)
-        again = microseconds(self._clock.now() + CHECK_INTERVAL)
-        heapq.heappush(self._deadlines, (again, run.execution_id))
+            self._log.warning("run not yet ended", execution=run.execution_id, error=error.message)
+            return False
+        return True
 
 
 def _overdue(run: Run, *, now: datetime) -> stored_job_pb2.StoredCompletion:
     """The end of a run whose target did not tell in time how it ended."""
     assert run.complete_by_us is not None
     reason = f"the target did not complete it by {moment_of(run.complete_by_us).isoformat()}"
+    code, status = execution_pb2.Execution.ACCEPTED, execution_pb2.Execution.TIMED_OUT
+    overdue = _end(run, now=now, reason=reason, code=code, status=status)
+    overdue.execution.error = reason
+    return overdue
+
+
+def _end(run: Run, *, now: datetime, reason: str, code: Reason, status: Status) -> stored_job_pb2.StoredCompletion:
+    """An end that the owner of a run decides."""
     end = describe(
-        run.job, run.execution_id, run.scheduled_us, now=now, reason=reason, code=execution_pb2.Execution.ACCEPTED,
-        status=execution_pb2.Execution.TIMED_OUT, cause=run.cause,
-    )  # fmt: skip
-    end.error, end.delivery = reason, run.delivery
+        run.job, run.execution_id, run.scheduled_us, now=now, reason=reason, code=code, status=status, cause=run.cause
+    )
+    end.delivery = run.delivery
     return stored_job_pb2.StoredCompletion(execution=end)

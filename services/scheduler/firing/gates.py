@@ -67,7 +67,7 @@ class AcceptedRuns(Protocol):
         """Takes runs that were accepted some time ago."""
 
     def cancel(self, execution_id: str, *, reason: str, code: Reason) -> bool:
-        """Ends an accepted run; False when it is none."""
+        """Ends a run that is accepted or may be so any moment; False when it is none."""
 
     def forget(self, shard: int) -> None:
         """Drops everything of a shard that is not owned any more."""

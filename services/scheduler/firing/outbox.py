@@ -113,7 +113,7 @@ class Outbox:
 
     def is_handed_out(self, execution_id: str) -> bool:
         """Whether a dispatcher has an execution, or may have it."""
-        return execution_id in self._adoptions or any(execution_id in held for held in self._all_held())
+        return self.find_handed_out(execution_id) is not None
 
     def submit(self, runs: Iterable[Run]) -> None:
         """Takes runs to be delivered, in order."""
@@ -176,12 +176,14 @@ class Outbox:
 
     def find(self, execution_id: str) -> Run | None:
         """A run that waits for a dispatcher or is at one. Looks at every one that waits."""
+        found = self.find_handed_out(execution_id)
+        return found or next((run for run in self._queue if run.execution_id == execution_id), None)
+
+    def find_handed_out(self, execution_id: str) -> Run | None:
+        """A run that a dispatcher has, or may have."""
         if (adoption := self._adoptions.get(execution_id)) is not None:
             return adoption.run
-        for held in self._all_held():
-            if execution_id in held:
-                return held[execution_id]
-        return next((run for run in self._queue if run.execution_id == execution_id), None)
+        return next((held[execution_id] for held in self._all_held() if execution_id in held), None)
 
     def cut_short(self, execution_id: str, status: Status) -> None:
         """Takes a run's end from the ledger, which its target has told: whoever has it stops."""
@@ -312,13 +314,9 @@ class Outbox:
         self._listener.ended(run, status)
 
     def _accept(self, run: Run) -> None:
-        stop = self._stops.get(run.execution_id)
         self._forget_run(run.execution_id)
         self._listener.recorded(run)
-        if stop is not None:
-            self._listener.cancelled(run, stop.reason, stop.code)
-        else:
-            self._listener.accepted(run)
+        self._listener.accepted(run)
 
     def _lose(self, run: Run) -> None:
         self._forget_run(run.execution_id)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from chronos.history.v1 import execution_pb2
 
 from libs.clock import Clock
-from libs.faults import NotFound, WrongState
+from libs.faults import NotFound, Unavailable, WrongState
 from libs.names import DEFAULT_NAMESPACE
 from services.scheduler.convert.completions import completed
 from services.scheduler.ports.jobs import VersionStore
@@ -16,6 +16,7 @@ Execution = execution_pb2.Execution
 # A target may be done before the ledger has that the execution began.
 PATIENCE = timedelta(seconds=2)
 PAUSE = timedelta(milliseconds=50)
+NOT_BEGUN = "NOT_BEGUN"
 
 
 class ExecutionCompletions:
@@ -32,14 +33,18 @@ class ExecutionCompletions:
     ) -> Execution:
         """The execution as it was a moment before; as it ended, when it has ended so already.
 
-        Raises NotFound, and WrongState when it has not begun, has ended otherwise, or is not for its target to end.
+        Raises NotFound, Unavailable when it has not begun, and WrongState when it has ended otherwise or is not for its
+        target to end.
         """
         execution = await self._begun(namespace or DEFAULT_NAMESPACE, job_id, execution_id)
         wanted = status or Execution.SUCCESS
         if execution.status == wanted:
             return execution
         if execution.status == Execution.PENDING:
-            raise WrongState("the execution has not begun; only one that its target was sent can be completed")
+            raise Unavailable(
+                "the ledger does not have yet that the execution has begun; if its target was sent it, try again",
+                reason=NOT_BEGUN,
+            )
         if execution.status != Execution.RUNNING:
             raise _ended(execution.status)
         await self._ensure_asynchronous(execution)
@@ -49,6 +54,10 @@ class ExecutionCompletions:
         first = (await self._store.add(end)).execution
         if first.status != wanted:
             raise _ended(first.status)
+        # Another end may have been recorded, and its key deleted, after the ledger was read and before the key was put.
+        now = await self._begun(execution.namespace, job_id, execution_id)
+        if now.status not in (Execution.RUNNING, wanted):
+            raise _ended(now.status)
         return execution
 
     async def _begun(self, namespace: str, job_id: str, execution_id: str) -> Execution:

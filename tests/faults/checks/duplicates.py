@@ -11,7 +11,10 @@ from tests.faults.verdict import Violation, ViolationKind, seconds
 
 
 def check_duplicates(job: JobEvidence, scene: Scene, tally: Tally) -> Iterator[Violation]:
-    """DUPLICATE_OUTSIDE_FAULT, AT_MOST_ONCE_TWICE and DUPLICATE_IDS."""
+    """DUPLICATE_OUTSIDE_FAULT, AT_MOST_ONCE_TWICE and DUPLICATE_IDS.
+
+    A fault excuses a second request only when the first one was still on its way: what the ledger has, it has.
+    """
     for run in job.runs:
         if len(run.arrivals) > 1:
             yield from _repeated(job, run, scene, tally)
@@ -21,19 +24,27 @@ def check_duplicates(job: JobEvidence, scene: Scene, tally: Tally) -> Iterator[V
 
 
 def check_ledger(records: tuple[Record, ...]) -> Iterator[Violation]:
-    """DOUBLE_ACCEPTED: the ledger has one record for each execution, and one execution for each scheduled time."""
+    """DOUBLE_ACCEPTED: one record for each execution, one execution for each scheduled time, one follower for runs."""
     ids: dict[str, int] = defaultdict(int)
     times: dict[tuple[str, int], set[str]] = defaultdict(set)
+    followers: dict[tuple[str, tuple[str, ...]], set[str]] = defaultdict(set)
     for record in records:
         ids[record.execution_id] += 1
         if record.cause == "SCHEDULE":
             times[record.uid or record.job, record.scheduled_us].add(record.execution_id)
+        if record.cause == "DEPENDENCY":
+            followers[record.uid or record.job, record.parent_ids].add(record.execution_id)
     for record in records:
-        key = (record.uid or record.job, record.scheduled_us)
+        moment, followed = (
+            (record.uid or record.job, record.scheduled_us),
+            (record.uid or record.job, record.parent_ids),
+        )
         if ids.pop(record.execution_id, 0) > 1:
             sentence = "the ledger has the execution more than once"
-        elif record.cause == "SCHEDULE" and len(times.get(key, ())) > 1:
-            sentence = f"the ledger has {len(times.pop(key))} executions for one scheduled time"
+        elif record.cause == "SCHEDULE" and len(times.get(moment, ())) > 1:
+            sentence = f"the ledger has {len(times.pop(moment))} executions for one scheduled time"
+        elif record.cause == "DEPENDENCY" and len(followers.get(followed, ())) > 1:
+            sentence = f"the ledger has {len(followers.pop(followed))} executions that follow the same runs"
         else:
             continue
         yield Violation(
@@ -56,11 +67,18 @@ def _repeated(job: JobEvidence, run: Run, scene: Scene, tally: Tally) -> Iterato
             sentence=f"{len(run.arrivals)} requests came for one execution",
         )
     for before, arrival in raw_repeats(run):
-        if scene.faults.is_near(before.began_us, arrival.began_us):
+        if scene.faults.is_near(before.began_us, _on_its_way_until(before, arrival, scene)):
             tally.duplicates_inside += 1
         else:
             tally.duplicates_outside += 1
             yield _outside(job, run, before, arrival)
+
+
+def _on_its_way_until(before: Arrival, arrival: Arrival, scene: Scene) -> int:
+    """Until when the ledger may not have had the answer to a request that `arrival` repeated."""
+    if before.ended_us is None or is_repeatable(before):
+        return arrival.began_us
+    return min(before.ended_us + scene.limits.epsilon_us, arrival.began_us)
 
 
 def raw_repeats(run: Run) -> Iterator[tuple[Arrival, Arrival]]:

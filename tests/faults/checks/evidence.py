@@ -16,19 +16,25 @@ from tests.faults.targets import interval_us
 FINAL = frozenset({"SUCCESS", "FAILED", "SKIPPED", "TIMED_OUT", "CANCELLED", "LOST"})
 SCHEDULED = "SCHEDULE"
 FAILING = frozenset({408, 425, 429})
+ACCEPTED = 202
+"""How receivers answer that the run ends later. They answer so only for jobs with a `completion`."""
 BREAKER_FAILURES = 5
 """So many failures in a row open a circuit breaker; then attempts fail without a request."""
 
 
 @dataclass(slots=True)
 class Run:
-    """One execution: what the receiver and the ledger know of it. `arrivals` are in order."""
+    """One execution: what the receiver and the ledger know of it. `arrivals` are in order.
+
+    `completions` are the calls of its target that were or may have been heard.
+    """
 
     execution_id: str
     scheduled_us: int
     cause: str
     arrivals: list[Arrival] = field(default_factory=list)
     record: Record | None = None
+    completions: list[Call] = field(default_factory=list)
 
     @property
     def is_skipped(self) -> bool:
@@ -37,8 +43,17 @@ class Run:
 
     @property
     def is_delivered(self) -> bool:
-        """Whether a request of it was answered well."""
-        return any(map(is_success, self.arrivals))
+        """Whether a request of it was answered well, or its target told that it ended well."""
+        return any(map(is_success, self.arrivals)) or self.is_completed("SUCCESS")
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether its target took it on, to tell later how it went."""
+        return any(arrival.status == ACCEPTED for arrival in self.arrivals)
+
+    def is_completed(self, status: str) -> bool:
+        """Whether its target may have told that it ended so."""
+        return any(call.status == status for call in self.completions)
 
     @property
     def ended_us(self) -> int:
@@ -192,6 +207,9 @@ def _runs(history: History, limits: Limits) -> dict[str, Run]:
             cause = "MANUAL" if arrival.execution_id in asked_for else SCHEDULED
             run = runs[arrival.execution_id] = Run(arrival.execution_id, arrival.scheduled_us, cause)
         run.arrivals.append(arrival)
+    for call in history.calls:
+        if call.kind is CallKind.COMPLETE and call.outcome is not Outcome.REFUSED and call.execution_id in runs:
+            runs[call.execution_id].completions.append(call)
     return runs
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.faults.checks.evidence import JobEvidence, Run, Scene, is_repeatable
+from tests.faults.checks.evidence import ACCEPTED, JobEvidence, Run, Scene, is_repeatable
 from tests.faults.checks.tally import Tally
 from tests.faults.history import Arrival, Concurrency
 from tests.faults.verdict import Violation, ViolationKind, seconds
@@ -15,7 +15,7 @@ CAUSES = frozenset({"SCHEDULE", "MANUAL", "DEPENDENCY"})
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A run was under way: from a request to the end of its last retry, the waits between them included."""
+    """A run was under way: from a request to the end of its last retry, or to what its target told of its end."""
 
     began_us: int
     ended_us: int
@@ -48,15 +48,23 @@ def _spans(run: Run) -> Iterator[Span]:
     first = last = run.arrivals[0]
     for arrival in run.arrivals[1:]:
         if not (is_repeatable(last) and arrival.attempt > last.attempt):
-            yield Span(first.began_us, _end(last), run)
+            yield Span(first.began_us, _end(run, last), run)
             first = arrival
         last = arrival
-    yield Span(first.began_us, _end(last), run)
+    yield Span(first.began_us, _end(run, last), run)
 
 
-def _end(arrival: Arrival) -> int:
+def _end(run: Run, arrival: Arrival) -> int:
     """When a request was over. One that Chronos gave up is not judged: the receiver cannot tell when that was."""
-    return arrival.began_us if arrival.ended_us is None or arrival.is_early_close else arrival.ended_us
+    if arrival.ended_us is None or arrival.is_early_close:
+        return arrival.began_us
+    is_cancelled = run.record is not None and run.record.status == "CANCELLED"
+    if arrival.status != ACCEPTED and not is_cancelled:
+        return arrival.ended_us
+    ends = [call.sent_us for call in run.completions]  # also before its own answer
+    if run.record is not None and run.record.completed_us is not None:
+        ends.append(run.record.completed_us)
+    return max(arrival.began_us, min(ends, default=arrival.ended_us))
 
 
 def _is_alone(job: JobEvidence, span: Span) -> bool:

@@ -51,6 +51,8 @@ def _untrue(job: JobEvidence, run: Run, record: Record, scene: Scene) -> str:
             return _dependency_failed(record, scene)
         case "BREAKER_OPEN":
             return _breaker_open(run, scene)
+        case "ACCEPTED" if record.status == "TIMED_OUT":
+            return ""  # judged in completions.py
         case "INTERRUPTED" | "REASON_UNSPECIFIED" if record.status == "LOST":
             return _lost(job, run, scene)
         case "REASON_UNSPECIFIED" if record.status in ("FAILED", "TIMED_OUT"):

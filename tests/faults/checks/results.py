@@ -42,7 +42,12 @@ def _wrong(run: Run, record: Record, scene: Scene) -> tuple[ViolationKind, str] 
         return ViolationKind.WRONG_RESULT, f"the ledger says SKIPPED, and {len(run.arrivals)} requests came"
     if record.status in ("FAILED", "TIMED_OUT") and run.arrivals:
         last = run.arrivals[-1]
-        if is_success(last) and not last.is_early_close and not scene.faults.is_near(last.began_us, run.ended_us):
+        if (
+            is_success(last)
+            and not run.is_accepted
+            and not last.is_early_close
+            and not scene.faults.is_near(last.began_us, run.ended_us)
+        ):
             return ViolationKind.WRONG_RESULT, f"the ledger says {record.status}; the last answer was {last.status}"
     return None
 
@@ -50,6 +55,8 @@ def _wrong(run: Run, record: Record, scene: Scene) -> tuple[ViolationKind, str] 
 def _too_few(job: JobEvidence, run: Run, record: Record, scene: Scene) -> tuple[ViolationKind, str] | None:
     if record.status not in ("FAILED", "TIMED_OUT") or record.reason_code == "DELETED":
         return None
+    if run.is_accepted or run.is_completed(record.status):
+        return None  # judged in completions.py
     begin_us, end_us = run.scheduled_us, run.ended_us
     rules = job.rules.rules(begin_us, end_us)
     if not rules or any(each.guarantee is Guarantee.AT_MOST_ONCE for each in rules):

@@ -323,3 +323,50 @@ def test_a_run_that_follows_nothing_has_no_target() -> None:
     add_orderly(story, MANUAL, job="default/after")
     story.run(50.1, job="default/after", cause="DEPENDENCY")
     assert story.kinds() == [Kind.NO_TARGET]
+
+
+def test_two_runs_that_follow_the_same_run_are_two_accepted_runs() -> None:
+    story = followed()
+    story.run(50.3, job="default/after", cause="DEPENDENCY")
+    story.records[-1] = replace(story.records[-1], parent_ids=(f"{JOB}@50",))
+    assert story.kinds() == [Kind.DOUBLE_ACCEPTED]
+
+
+def test_a_run_that_comes_before_the_one_that_it_follows_has_ended_is_early() -> None:
+    story = followed()
+    story.change_arrival(50, lambda arrival: replace(arrival, ended_us=at(50.4)))
+    assert story.kinds() == [Kind.EARLY]
+
+
+def test_a_fault_long_after_the_answer_excuses_no_second_request() -> None:
+    story = orderly(with_rules(concurrency=Concurrency.ALLOW))
+    (first,) = [arrival for arrival in story.arrivals if arrival.scheduled_us == at(50)]
+    story.arrivals.append(replace(first, began_us=at(62), ended_us=at(62.1)))
+    story.fault(60, 61)
+    assert story.kinds() == [Kind.DUPLICATE_OUTSIDE_FAULT]
+
+
+def test_a_fault_before_the_answer_was_recorded_excuses_a_second_request() -> None:
+    story = doubled()
+    story.change_arrival(50, lambda arrival: replace(arrival, ended_us=arrival.began_us + 100_000))
+    story.fault(50.3, 50.4)
+    assert story.verdict().counts.duplicates_inside_faults == 1
+
+
+def test_a_run_that_was_given_up_for_lost_may_be_followed_before_it_ends() -> None:
+    story = followed()
+    story.change_arrival(50, lambda arrival: replace(arrival, ended_us=at(50.4)))
+    story.calls[0] = replace(story.calls[0], rules=replace(AT_MOST_ONCE, created_us=at(0.5)))
+    assert story.kinds() == [Kind.EARLY]
+    story.fault(49, 50.2)
+    assert story.kinds() == []
+
+
+def test_what_was_cancelled_may_still_be_under_way_at_the_receiver() -> None:
+    story = overlapping(Concurrency.FORBID)
+    story.call(CallKind.CANCEL, 45, execution_id=f"{JOB}@40")
+    story.change_record(
+        40,
+        lambda record: replace(record, status="CANCELLED", reason_code="CANCELLED_BY_USER", completed_us=at(45)),
+    )
+    assert story.kinds() == []

@@ -109,6 +109,13 @@ def trigger_lost(story: Story) -> None:
     story.call(CallKind.TRIGGER, 55, execution_id="asked")
 
 
+def completion_lost(story: Story) -> None:
+    rules = with_rules(completion_us=8 * SECOND_US)
+    story.calls = [replace(story.calls[0], rules=replace(rules, created_us=at(0.5)))]
+    failed = replace(story.calls[0], kind=CallKind.COMPLETE, rules=None, execution_id=f"{JOB}@50", status="FAILED")
+    story.calls.append(replace(failed, sent_us=at(50.02), answered_us=at(50.04)))
+
+
 def retries(story: Story) -> None:
     story.forget(50)
     story.run(50, answers=(503,), status="FAILED")
@@ -141,6 +148,7 @@ PLANTED: dict[Kind, Callable[[Story], None]] = {
     Kind.NO_TARGET: no_target,
     Kind.OVERLAP: overlap,
     Kind.TRIGGER_LOST: trigger_lost,
+    Kind.COMPLETION_LOST: completion_lost,
     Kind.RETRIES: retries,
     Kind.NEVER_ENDED: never_ended,
     Kind.WRONG_RESULT: wrong_result,
