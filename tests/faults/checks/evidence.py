@@ -148,7 +148,7 @@ class JobEvidence:
 
 def began_us(run: Run) -> int:
     """From when on it was under way, as its scheduler saw it: a request can come later."""
-    if run.cause in (SCHEDULED, "MANUAL") or not run.arrivals:
+    if run.cause in (SCHEDULED, "MANUAL", "DEPENDENCY") or not run.arrivals:
         return run.scheduled_us
     return run.arrivals[0].began_us
 

@@ -370,3 +370,13 @@ def test_what_was_cancelled_may_still_be_under_way_at_the_receiver() -> None:
         lambda record: replace(record, status="CANCELLED", reason_code="CANCELLED_BY_USER", completed_us=at(45)),
     )
     assert story.kinds() == []
+
+
+def test_a_follower_is_under_way_from_its_scheduled_time_on() -> None:
+    story = followed()
+    story.forget(50.1, "default/after")
+    story.run(50.1, job="default/after", cause="DEPENDENCY", late=0.8)
+    story.records[-1] = replace(story.records[-1], parent_ids=(f"{JOB}@50",))
+    story.call(CallKind.TRIGGER, 50.2, job="default/after", execution_id="asked")
+    story.record(50.2, "SKIPPED", "OVERLAP", job="default/after", cause="MANUAL", execution_id="asked", completed=50.3)
+    assert story.kinds(Limits(epsilon_us=100_000)) == []
