@@ -3,12 +3,18 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from chronos.scheduler.v1.stored_job_pb2 import StoredCompletion
+
+from libs.etcd import keys
 from libs.etcd.lease import Lease
 from services.dispatcher.claims import Claims
+from services.scheduler.adapters.etcd_completions import EtcdCompletionStore
 from services.scheduler.adapters.etcd_shards import EtcdShardStore
 from services.scheduler.domain import identity
+from services.scheduler.domain.identity import shard_of
 from services.scheduler.firing import outbox as outboxes
 from services.scheduler.firing import owned, ticker
+from services.scheduler.firing.follow_ups import FollowUps
 from services.scheduler.firing.outbox import Outbox
 from tests.fakes import ledger as ledgers
 from tests.simulation.loop import NODE
@@ -72,6 +78,23 @@ def triggers_forgotten() -> None:
     Outbox.submit = submit  # type: ignore[method-assign]
 
 
+def follow_ups_forgotten() -> None:
+    """A new owner does not look which runs other jobs wait for."""
+    FollowUps.adopt = lambda self, shard, follow_ups: None  # type: ignore[method-assign]
+
+
+def ends_contested() -> None:
+    """Of the target, the deadline and a cancellation, whoever ends an accepted run last is right."""
+
+    async def add(self: EtcdCompletionStore, completion: StoredCompletion) -> StoredCompletion:
+        execution = completion.execution
+        shard = shard_of(execution.namespace, execution.job_id, self._shard_count)
+        await self._etcd.put(keys.completion(shard, execution.id), completion.SerializeToString())
+        return completion
+
+    EtcdCompletionStore.add = add  # type: ignore[method-assign]
+
+
 def identity_by_owner() -> None:
     """Each owner gives an occurrence an identity of its own."""
 
@@ -85,6 +108,7 @@ MUTANTS: Mapping[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
         epoch_unchecked, claims_unchecked, claims_not_awaited, watermark_too_early, lease_never_distrusted,
-        no_second_delivery, tombstones_ignored, triggers_forgotten, identity_by_owner,
+        no_second_delivery, tombstones_ignored, triggers_forgotten, identity_by_owner, follow_ups_forgotten,
+        ends_contested,
     )
 }  # fmt: skip
