@@ -115,7 +115,7 @@ class Streams:
 
     def __init__(self, credit_per_stream: int) -> None:
         self._credit = credit_per_stream
-        self._outboxes: set[Outbox] = set()
+        self._outboxes: dict[Outbox, None] = {}
         self._is_draining = False
 
     def open(self) -> Outbox:
@@ -124,13 +124,13 @@ class Streams:
         outbox.owe(self._credit)
         if self._is_draining:
             outbox.say_draining()
-        self._outboxes.add(outbox)
+        self._outboxes[outbox] = None
         return outbox
 
     def close(self, outbox: Outbox) -> None:
         """Forgets a stream that has ended."""
         outbox.close()
-        self._outboxes.discard(outbox)
+        self._outboxes.pop(outbox, None)
 
     def say_draining(self) -> None:
         """Tells every scheduler, and each that connects from now on, to send nothing more."""

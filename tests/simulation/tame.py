@@ -1,10 +1,12 @@
 """Takes out of a process what would make two runs of one seed differ, and listens to its logs."""
 
+import asyncio
 import logging
 import os
 import random
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
@@ -26,6 +28,16 @@ class _NoCollector:
         return
 
 
+class _Ordered(dict[Any, None]):
+    """A set in the order of addition. Sets of objects have the order of their addresses, which is another each time."""
+
+    def add(self, item: object) -> None:
+        self[item] = None
+
+    def discard(self, item: object) -> None:
+        self.pop(item, None)
+
+
 class Errors:
     """Exceptions that a service logged as errors: none happens while it is well, whatever is broken around it."""
 
@@ -39,6 +51,7 @@ def tame(seed: int) -> None:
     os.urandom = random.randbytes
     random._urandom = random.randbytes  # type: ignore[attr-defined]
     vars(process)["gc"] = _NoCollector()
+    vars(asyncio.taskgroups)["set"] = _Ordered  # a group cancels its tasks in the order of its set
 
 
 def listen(loop: SimLoop, tell: Tell | None = None) -> Errors:

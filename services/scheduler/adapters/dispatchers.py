@@ -85,14 +85,14 @@ class DispatcherPool:
         self._clock = clock
         self._tried: set[str] = set()
         self._open: set[str] = set()
-        self._settling: set[asyncio.Event] = set()
+        self._settling: dict[asyncio.Event, None] = {}
         self._log = get_logger()
 
     async def settled(self, *, deadline: timedelta) -> None:
         """Waits until every known dispatcher was tried once, at most until the deadline."""
         end = self._clock.monotonic() + deadline.total_seconds()
         changed = asyncio.Event()
-        self._settling.add(changed)
+        self._settling[changed] = None
         try:
             while (left := end - self._clock.monotonic()) > 0:
                 if self._members.version and self._tried.issuperset(self._members.members):
@@ -100,7 +100,7 @@ class DispatcherPool:
                 changed.clear()
                 await self._clock.wait(changed, timedelta(seconds=left))
         finally:
-            self._settling.discard(changed)
+            del self._settling[changed]
 
     async def run(self) -> None:
         """Serves every dispatcher that is a member; for ever."""
