@@ -145,6 +145,23 @@ async def test_a_target_that_is_done_before_it_has_answered(bench: Bench) -> Non
         assert (bench.quotas.running, bench.completions.count) == (0, 0)
 
 
+async def test_an_end_counts_for_the_delivery_that_was_handed_out_meanwhile(bench: Bench) -> None:
+    first = bench.link("d1")
+    async with bench.owning(stored(schedule=ONCE_A_YEAR, completion=MINUTE)):
+        await bench.clock.advance(SECOND)
+        bench.ledger.is_away = True
+        bench.order(completions=[told(FIRST, Execution.FAILED)])
+        second = bench.link("d2")
+        bench.outbox.link_broken(first)
+        bench.outbox.dispatcher_gone("d1")
+        assert ids(second.sent) == [FIRST]
+        bench.ledger.is_away = False
+        await bench.clock.advance(3 * SECOND)
+        assert [end.delivery for end in bench.noted(Execution.FAILED)] == [1, 2]
+        assert second.cancelled == [FIRST]
+        assert bench.followers.ended == [(FIRST, Execution.FAILED, Execution.REASON_UNSPECIFIED)]
+
+
 async def test_what_was_completed_is_not_handed_out_again(bench: Bench) -> None:
     first = bench.link("d1")
     async with bench.owning(stored(schedule=ONCE_A_YEAR, completion=MINUTE)):

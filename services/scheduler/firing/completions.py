@@ -97,19 +97,26 @@ class Completions:
         shard.completions.add(identity)
         accepted = self._runs.pop(identity, None)
         known = accepted or self._outbox.find(identity)
-        execution = execution_pb2.Execution()
-        execution.CopyFrom(completion.execution)
-        execution.delivery = max(execution.delivery, known.delivery if known is not None else 0)
+        self._record(shard, completion.execution, accepted, known.delivery if known is not None else 0)
+
+    def _record(self, shard: OwnedShard, told: execution_pb2.Execution, accepted: Run | None, delivery: int) -> None:
+        end = execution_pb2.Execution()
+        end.CopyFrom(told)
+        end.delivery = max(told.delivery, delivery)
 
         def recorded() -> None:
-            run = accepted or self._runs.pop(identity, None)
+            handed_out = self._outbox.find_handed_out(end.id)
+            if handed_out is not None and handed_out.delivery > end.delivery:  # that counted only for the earlier one
+                self._record(shard, end, accepted, handed_out.delivery)
+                return
+            run = accepted or self._runs.pop(end.id, None)
             if run is not None:
-                self._ends.ended(run, execution.status)
+                self._ends.ended(run, end.status)
             else:
-                self._outbox.cut_short(identity, execution.status)
-            self._settler.settle_completion(shard, identity)
+                self._outbox.cut_short(end.id, end.status, reason=end.reason, code=end.reason_code)
+            self._settler.settle_completion(shard, end.id)
 
-        self._notes.add(shard, execution, shard.horizon_us + 1, on_recorded=recorded)
+        self._notes.add(shard, end, shard.horizon_us + 1, on_recorded=recorded)
 
     def cancel(self, execution_id: str, *, reason: str, code: Reason) -> bool:
         """Ends a run that is accepted, or may be so any moment, unless its target has told its end; False: it is none.

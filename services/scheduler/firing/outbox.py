@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Protocol
 
 from chronos.dispatcher.v1 import delivery_service_pb2 as delivery
-from chronos.history.v1 import execution_pb2
 
 from libs.etcd.rendezvous import owner_of
 from libs.log import get_logger
@@ -19,7 +18,6 @@ from services.scheduler.ports.ledger import DispatcherLink, Reason, Status
 
 BATCH = 500
 Kind = delivery.DeliveryEvent
-Reasons = execution_pb2.Execution
 OF_ONE_DELIVERY = (Kind.RETURNED, Kind.STALE, Kind.CLAIMED)
 ANSWERS = (Kind.HELD, Kind.UNKNOWN, Kind.FINISHED, Kind.ACCEPTED)
 
@@ -185,11 +183,11 @@ class Outbox:
             return adoption.run
         return next((held[execution_id] for held in self._all_held() if execution_id in held), None)
 
-    def cut_short(self, execution_id: str, status: Status) -> None:
-        """Takes a run's end from the ledger, which its target has told: whoever has it stops."""
+    def cut_short(self, execution_id: str, status: Status, *, reason: str, code: Reason) -> None:
+        """Takes a run's end from the ledger, of which no dispatcher has told: whoever has it stops."""
         for lane in self._lanes.values():
             if execution_id in lane.held:
-                lane.link.cancel(execution_id, "its target has told how it ended", Reasons.REASON_UNSPECIFIED)
+                lane.link.cancel(execution_id, reason, code)
         for run in self._queue.take_if(lambda run: run.execution_id == execution_id):
             self._finish(run, status)
         self.conclude(execution_id, status)
