@@ -151,6 +151,7 @@ async def test_an_end_counts_for_the_delivery_that_was_handed_out_meanwhile(benc
         await bench.clock.advance(SECOND)
         bench.ledger.is_away = True
         bench.order(completions=[told(FIRST, Execution.FAILED)])
+        await bench.clock.advance(SECOND)
         second = bench.link("d2")
         bench.outbox.link_broken(first)
         bench.outbox.dispatcher_gone("d1")
