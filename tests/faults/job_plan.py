@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from tests.faults.history import Concurrency, Guarantee, JobRules, MissedPolicy
+from tests.faults.history import SECOND_US, Concurrency, Guarantee, JobRules, MissedPolicy
 
 ATTEMPTS = 3
 
@@ -41,6 +41,8 @@ class PlannedJob:
                 "max_interval": "1s",
             },
         }
+        if self.rules.completion_us:
+            document["completion"] = {"deadline": f"{self.rules.completion_us / SECOND_US:g}s"}
         if self.rules.depends_on:
             parents = [name.partition("/")[2] for name in self.rules.depends_on]
             return document | {"dependencies": {"depends_on": parents, "condition": "ALL_COMPLETE"}}
@@ -48,6 +50,7 @@ class PlannedJob:
 
 
 MOST_ONCE = {"guarantee": Guarantee.AT_MOST_ONCE}
+LATER = {"completion_us": 6 * SECOND_US}
 KINDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     # name, path, rules
     ("second", "ok", {"schedule": "* * * * * *", "concurrency": Concurrency.ALLOW}),
@@ -65,6 +68,10 @@ KINDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("working-hours", "slow/200", {"schedule": "*/15 * 0-23 * * *", "timezone": "America/New_York"}),
     ("ignore", "ok", {"schedule": "*/9 * * * * *", "missed": MissedPolicy.IGNORE}),
     ("by-hand", "slow/1500", {"schedule": "@manual", "concurrency": Concurrency.ALLOW}),
+    ("accepting", "accept", {"schedule": "*/4 * * * * *", "concurrency": Concurrency.ALLOW, **LATER}),
+    ("accepting-forbid", "accept", {"schedule": "*/3 * * * * *", "concurrency": Concurrency.FORBID, **LATER}),
+    ("accepting-replace", "accept", {"schedule": "@every 3s", "concurrency": Concurrency.REPLACE, **LATER}),
+    ("accepting-once", "accept", {"schedule": "@every 5s", **MOST_ONCE, **LATER}),
     ("by-hand-once", "ok", {"schedule": "@manual", "concurrency": Concurrency.ALLOW, **MOST_ONCE}),
 )
 OTHER_SCHEDULES = (

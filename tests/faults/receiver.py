@@ -1,7 +1,8 @@
 """The customer's endpoint as a process of its own: `python -m tests.faults.receiver LOG_FILE`.
 
 A path says how a job is treated always: `/ok`, `/slow/1500` (answers after so many milliseconds), `/fail/30` (503 to
-30 % of all attempts; which ones follows from execution and attempt alone), `/refuse` (429 always). A mood, told on
+30 % of all attempts; which ones follows from execution and attempt alone), `/refuse` (429 always), `/accept` (202:
+the end is told later, by completer.py). A mood, told on
 stdin, changes that for everybody: `{"mood": "fail" | "hang" | "slow" | "break" | "well"}`. `{"address": true}` gives
 the address.
 
@@ -23,7 +24,7 @@ from tests.faults.sidecar import obey_stdin
 
 SLOW_MOOD_S = 2.0
 HANG_S = 600.0
-PHRASES = {200: "OK", 429: "Too Many Requests", 503: "Service Unavailable"}
+PHRASES = {200: "OK", 202: "Accepted", 429: "Too Many Requests", 503: "Service Unavailable"}
 
 
 class Mood(StrEnum):
@@ -103,6 +104,8 @@ def ordinary(path: str, headers: dict[str, str]) -> tuple[int, float]:
             return (503 if draw < int(percent) else 200), 0.0
         case ["refuse"]:
             return 429, 0.0
+        case ["accept"]:
+            return 202, 0.0
         case _:
             return 200, 0.0
 

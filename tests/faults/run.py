@@ -16,6 +16,7 @@ from tests.faults.call_plan import PlannedCall, plan_calls
 from tests.faults.checker import check
 from tests.faults.clock import SECOND_US, now_us
 from tests.faults.cluster import ENDPOINT, Cluster, running_cluster
+from tests.faults.completer import completing
 from tests.faults.evidence import arrivals_of, records_of
 from tests.faults.fault_plan import PlannedFault, plan_faults
 from tests.faults.healing import heal, is_settled, is_well
@@ -92,7 +93,7 @@ async def _live(
 ) -> tuple[History, tuple[str, ...]]:
     log = FaultLog()
     began = now_us()
-    async with cluster.api() as api:
+    async with cluster.api() as api, completing(api, folder / "arrivals.jsonl") as completer:
         workload = Workload(api, cluster.links[ENDPOINT])
         async with asyncio.TaskGroup() as group:
             group.create_task(workload.run(plan.calls, began))
@@ -105,13 +106,13 @@ async def _live(
         judged_until = now_us()
         await asyncio.sleep(UNJUDGED_S)
         await workload.pause_all()
-    tell(f"{workload.count()}; settling")
-    problems += await is_settled(cluster)
+        tell(f"{workload.count()}; settling")
+        problems += await is_settled(cluster)
     tell(f"proxies: {await cluster.proxies.order({'stats': True})}")
     records = await records_of(cluster)
     ended = now_us()
     history = History(
-        calls=tuple(workload.calls),
+        calls=(*workload.calls, *completer.calls),
         arrivals=arrivals_of(folder / "arrivals.jsonl"),
         records=records,
         faults=tuple(log.spans),
