@@ -1,10 +1,10 @@
 """The customer's program that does accepted work: it reads in the receiver's log what came, and tells how it ended."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ class Completer:
         return Outcome.ACKNOWLEDGED if answer.status_code < 300 else Outcome.REFUSED
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def completing(api: httpx.AsyncClient, log: Path) -> AsyncIterator[Completer]:
     """A completer at work."""
     completer = Completer(api, log)
@@ -102,4 +102,5 @@ async def completing(api: httpx.AsyncClient, log: Path) -> AsyncIterator[Complet
         yield completer
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

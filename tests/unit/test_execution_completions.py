@@ -84,6 +84,12 @@ async def test_the_first_end_counts(stage: Stage) -> None:
         await stage.complete()
 
 
+async def test_a_target_may_know_what_became_of_a_lost_run(stage: Stage) -> None:
+    stage.record(Execution.LOST, reason_code=Execution.INTERRUPTED)
+    await stage.complete(Execution.FAILED)
+    assert stage.store.kept["e1"].execution.status == Execution.FAILED
+
+
 async def test_an_end_that_was_recorded_and_forgotten_while_the_call_was_under_way_counts(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

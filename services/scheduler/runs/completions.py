@@ -17,6 +17,8 @@ Execution = execution_pb2.Execution
 PATIENCE = timedelta(seconds=2)
 PAUSE = timedelta(milliseconds=50)
 NOT_BEGUN = "NOT_BEGUN"
+# What became of a lost run nobody knows, but its target may.
+OPEN = (Execution.RUNNING, Execution.LOST)
 
 
 class ExecutionCompletions:
@@ -45,7 +47,7 @@ class ExecutionCompletions:
                 "the ledger does not have yet that the execution has begun; if its target was sent it, try again",
                 reason=NOT_BEGUN,
             )
-        if execution.status != Execution.RUNNING:
+        if execution.status not in OPEN:
             raise _ended(execution.status)
         await self._ensure_asynchronous(execution)
         end = completed(
@@ -56,7 +58,7 @@ class ExecutionCompletions:
             raise _ended(first.status)
         # Another end may have been recorded, and its key deleted, after the ledger was read and before the key was put.
         now = await self._begun(execution.namespace, job_id, execution_id)
-        if now.status not in (Execution.RUNNING, wanted):
+        if now.status not in (*OPEN, wanted):
             raise _ended(now.status)
         return execution
 
