@@ -70,8 +70,7 @@ def _origin(message: execution_pb2.Execution) -> Origin:
 
 def _event(event: Event) -> delivery_pb2.DeliveryEvent:
     message = delivery_pb2.DeliveryEvent(execution_id=event.execution_id, kind=KINDS[event.kind])
-    if event.epoch:
-        message.epoch, message.delivery = event.epoch, event.delivery
+    message.epoch, message.delivery = event.epoch, event.delivery
     if event.status is not None:
         message.status = STATUSES[event.status]
     for attempt in event.attempts:

@@ -9,7 +9,7 @@ from services.dispatcher.domain.event import Event, EventKind
 from services.dispatcher.domain.execution import Attempt, Delivery, Status, resume
 from services.dispatcher.held import LIVE, OVER, Held, Stage
 from services.dispatcher.lanes import Lanes
-from services.dispatcher.recent import RecentlyFinished
+from services.dispatcher.recent import End, RecentlyFinished
 from services.dispatcher.streams import Outbox
 
 
@@ -45,13 +45,13 @@ class Deliveries:
     def accept(self, delivery: Delivery, attempts: tuple[Attempt, ...], outbox: Outbox) -> Held | None:
         """Takes an execution, yet to be queued; None when there is nothing to do for it.
 
-        One that is held already is not sent twice, and one that ended here is not sent again.
+        One that is held already is not sent twice, and one that ended here is not sent again if that end counts.
         """
         identity = delivery.execution_id
         if (held := self._held.get(identity)) is not None:
             self._take_over(held, delivery, outbox)
-        elif (status := self._recent.find(identity)) is not None:
-            outbox.tell(_remembered(identity, status))
+        elif (end := self._recent.find(identity)) is not None and end.counts_for(delivery.delivery):
+            outbox.tell(_remembered(identity, end))
         elif self._is_draining:
             held = Held(delivery=delivery, progress=resume(attempts), listener=outbox, creditor=None)
             held.tell(EventKind.RETURNED)
@@ -72,8 +72,8 @@ class Deliveries:
                 held.tell(EventKind.HELD)
                 if held.is_recorded:
                     held.tell(EventKind.RECORDED)
-            elif (status := self._recent.find(identity)) is not None:
-                outbox.tell(_remembered(identity, status))
+            elif (end := self._recent.find(identity)) is not None:
+                outbox.tell(_remembered(identity, end))
             else:
                 outbox.tell(Event(execution_id=identity, kind=EventKind.UNKNOWN))
 
@@ -113,13 +113,13 @@ class Deliveries:
     def finished(self, held: Held) -> None:
         """Its end is in the ledger."""
         metrics.FINISHED[held.progress.status].inc()
-        self._recent.add(held.id, held.progress.status)
+        self._recent.add(held.id, End(held.progress.status, held.delivery.delivery))
         held.tell(EventKind.FINISHED)
         self._let_go(held, Stage.ENDED)
 
     def accepted(self, held: Held) -> None:
         """That its target has accepted it is in the ledger: its scheduler sees to the rest."""
-        self._recent.add(held.id, held.progress.status)
+        self._recent.add(held.id, End(held.progress.status, held.delivery.delivery))
         held.tell(EventKind.ACCEPTED)
         self._let_go(held, Stage.ACCEPTED)
 
@@ -190,8 +190,8 @@ class Deliveries:
             del self._held[held.id]
 
 
-def _remembered(execution_id: str, status: Status) -> Event:
+def _remembered(execution_id: str, end: End) -> Event:
     """What is told again of an execution that is not held any more."""
-    if status is Status.RUNNING:
-        return Event(execution_id=execution_id, kind=EventKind.ACCEPTED)
-    return Event(execution_id=execution_id, kind=EventKind.FINISHED, status=status)
+    if end.status is Status.RUNNING:
+        return Event(execution_id=execution_id, kind=EventKind.ACCEPTED, delivery=end.delivery)
+    return Event(execution_id=execution_id, kind=EventKind.FINISHED, status=end.status, delivery=end.delivery)

@@ -27,8 +27,6 @@ class Stage(StrEnum):
 
 OVER = frozenset({Stage.ENDED, Stage.ACCEPTED})
 """Nothing more is to be done for it here but to record it."""
-OF_ONE_DELIVERY = frozenset({EventKind.RETURNED, EventKind.STALE, EventKind.CLAIMED})
-"""News that say nothing of a later delivery."""
 LIVE = frozenset({Stage.THROTTLED, Stage.UNCLAIMED, Stage.CLAIMING, Stage.QUEUED, Stage.SENDING, Stage.WAITING})
 
 
@@ -69,15 +67,14 @@ class Held:
 
     def tell(self, kind: EventKind) -> None:
         """Lets the listener know."""
-        is_of_delivery = kind in OF_ONE_DELIVERY
         self.listener.tell(
             Event(
                 execution_id=self.id,
                 kind=kind,
                 status=self.progress.status if kind is EventKind.FINISHED else None,
                 attempts=self.progress.attempts if kind is EventKind.RETURNED else (),
-                epoch=self.delivery.epoch if is_of_delivery else 0,
-                delivery=self.delivery.delivery if is_of_delivery else 0,
+                epoch=self.delivery.epoch,
+                delivery=self.delivery.delivery,
             )
         )
 

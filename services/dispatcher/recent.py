@@ -2,9 +2,21 @@
 
 from collections import deque
 from datetime import timedelta
+from typing import NamedTuple
 
 from libs.clock import Clock
 from services.dispatcher.domain.execution import Status
+
+
+class End(NamedTuple):
+    """How an execution ended, and with which delivery."""
+
+    status: Status
+    delivery: int
+
+    def counts_for(self, delivery: int) -> bool:
+        """Whether the ledger takes it as the end of a delivery: it goes by the latest one, but for a success."""
+        return self.status is Status.SUCCESS or delivery <= self.delivery
 
 
 class RecentlyFinished:
@@ -18,21 +30,21 @@ class RecentlyFinished:
         self._clock = clock
         self._limit = limit
         self._span_seconds = span.total_seconds()
-        self._ends: dict[str, Status] = {}
+        self._ends: dict[str, End] = {}
         self._order: deque[tuple[float, str]] = deque()
 
     def __len__(self) -> int:
         return len(self._ends)
 
-    def add(self, execution_id: str, status: Status) -> None:
+    def add(self, execution_id: str, end: End) -> None:
         """Remembers an end."""
         now = self._clock.monotonic()
         if execution_id not in self._ends:
             self._order.append((now, execution_id))
-        self._ends[execution_id] = status
+        self._ends[execution_id] = end
         while self._order and (len(self._ends) > self._limit or now - self._order[0][0] > self._span_seconds):
             del self._ends[self._order.popleft()[1]]
 
-    def find(self, execution_id: str) -> Status | None:
+    def find(self, execution_id: str) -> End | None:
         """How it ended; None when that is not known here."""
         return self._ends.get(execution_id)

@@ -15,6 +15,7 @@ from libs.log import get_logger
 from services.dispatcher.definitions import ToldDefinitions
 from services.dispatcher.held import OVER, Held, Stage
 from services.dispatcher.ports import Acknowledgement, Ledger, LedgerStream
+from services.dispatcher.recent import End
 
 MOST_BATCH_BYTES = 2 * 1024 * 1024
 RECONNECT_INTERVAL = timedelta(milliseconds=250)
@@ -65,11 +66,18 @@ class _Sent:
 
     held: Held
     epoch: int
+    delivery: int
     stage: Stage
 
     @property
     def is_final(self) -> bool:
         return self.stage in OVER
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether it is an end that the ledger does not take any more: the execution was handed over anew since."""
+        end = End(self.held.progress.status, self.delivery)
+        return self.is_final and not end.counts_for(self.held.delivery.delivery)
 
 
 class Recorder:
@@ -182,7 +190,7 @@ class Recorder:
             self._write_record(held, record)
             self._told.tell(held.delivery.plan, record)
             size += record.ByteSize()
-            sent.append(_Sent(held, held.delivery.epoch, held.stage))
+            sent.append(_Sent(held, held.delivery.epoch, held.delivery.delivery, held.stage))
         if sent:
             self._batch += 1
             self._sent[self._batch] = sent
@@ -203,6 +211,9 @@ class Recorder:
                 if self._watcher.refused(sent.held, epoch=sent.epoch, is_final=sent.is_final):
                     self._queue(sent.held)
                     continue
+            elif sent.is_overtaken:
+                self._queue(sent.held)
+                continue
             elif sent.stage is Stage.ENDED:
                 self._watcher.finished(sent.held)
             elif sent.stage is Stage.ACCEPTED:

@@ -3,6 +3,7 @@
 import pytest
 from chronos.dispatcher.v1 import delivery_service_pb2 as delivery
 
+from services.scheduler.ports.ledger import Status
 from tests.fakes.firing import EPOCH, SECOND, Bench, Event, Execution, identity_at, ids, stored, unfinished
 
 FIRST = identity_at(1)
@@ -57,3 +58,64 @@ async def test_what_is_told_of_an_adopted_run_counts_though_it_was_held_under_an
         event = Event(execution_id=earlier.id, kind=Event.RETURNED, epoch=EPOCH - 1, delivery=1)
         bench.outbox.link_answered(link, delivery.DeliverResponse(events=[event]))
         assert ids(link.sent) == [earlier.id]
+
+
+def ended(status: Status, number: int) -> delivery.DeliverResponse:
+    """What a dispatcher tells of the end of a delivery."""
+    kind = Event.ACCEPTED if status == Execution.RUNNING else Event.FINISHED
+    return delivery.DeliverResponse(events=[Event(execution_id=FIRST, kind=kind, status=status, delivery=number)])
+
+
+@pytest.mark.parametrize("status", [Execution.FAILED, Execution.TIMED_OUT, Execution.CANCELLED, Execution.RUNNING])
+async def test_an_end_of_an_earlier_delivery_does_not_end_a_later_one(bench: Bench, status: Status) -> None:
+    """The ledger goes by the later one."""
+    gone = bench.link("d1")
+    async with bench.owning(stored(schedule="1 0 0 1 1 *")):
+        await bench.clock.advance(SECOND)
+        bench.outbox.link_broken(gone)
+        bench.outbox.dispatcher_gone("d1")
+        again = bench.link("d1")
+        assert [run.delivery for run in again.sent] == [2]
+        bench.outbox.link_answered(again, ended(status, 1))
+        assert (bench.followers.ended, bench.outbox.holder_of(FIRST)) == ([], "d1")
+        bench.outbox.link_answered(again, ended(Execution.FAILED, 2))
+        assert [each[:2] for each in bench.followers.ended] == [(FIRST, Execution.FAILED)]
+
+
+async def test_a_success_counts_whichever_delivery_it_is_of(bench: Bench) -> None:
+    gone = bench.link("d1")
+    async with bench.owning(stored(schedule="1 0 0 1 1 *")):
+        await bench.clock.advance(SECOND)
+        bench.outbox.link_broken(gone)
+        bench.outbox.dispatcher_gone("d1")
+        bench.outbox.link_answered(bench.link("d1"), ended(Execution.SUCCESS, 1))
+        assert [each[:2] for each in bench.followers.ended] == [(FIRST, Execution.SUCCESS)]
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+async def test_an_adopted_run_that_ended_with_an_earlier_delivery_is_handed_out_again(
+    bench: Bench, is_held: bool
+) -> None:
+    link = bench.link()
+    earlier = unfinished(-10, Execution.RUNNING)
+    earlier.delivery = 3
+    bench.ledger.unfinished = [earlier]
+    async with bench.owning(stored(schedule="@yearly")):
+        if is_held:
+            bench.report(link, Event.HELD, earlier.id)
+        event = Event(execution_id=earlier.id, kind=Event.FINISHED, status=Execution.FAILED, delivery=2)
+        bench.outbox.link_answered(link, delivery.DeliverResponse(events=[event]))
+        assert [(run.execution_id, run.delivery) for run in link.sent] == [(earlier.id, 4)]
+        assert bench.followers.ended == []
+
+
+async def test_a_run_that_was_asked_about_and_ended_with_an_earlier_delivery_is_handed_out_again(bench: Bench) -> None:
+    gone = bench.link("d1")
+    async with bench.owning(stored(schedule="1 0 0 1 1 *")):
+        await bench.clock.advance(SECOND)
+        bench.outbox.link_broken(gone)
+        bench.outbox.dispatcher_gone("d1")
+        again = bench.link("d1")
+        assert bench.outbox.ask_again([FIRST]) == 1
+        bench.outbox.link_answered(again, ended(Execution.FAILED, 1))
+        assert [run.delivery for run in again.sent] == [2, 3]

@@ -23,7 +23,7 @@ class EventKind(StrEnum):
 class Event:
     """`status` is given with FINISHED, `attempts` with RETURNED.
 
-    `epoch` and `delivery` are given where a later delivery is not meant: with RETURNED, STALE and CLAIMED.
+    `epoch` and `delivery` say which delivery is meant, as far as that is known: a later one may be on its way already.
     """
 
     execution_id: str

@@ -12,14 +12,13 @@ from libs.log import get_logger
 from services.scheduler import metrics
 from services.scheduler.domain.occurrence import Run
 from services.scheduler.firing.lanes import Adoption, Lane, Stop
+from services.scheduler.firing.news import ANSWERS, ENDS, is_outdated, is_overtaken
 from services.scheduler.firing.outgoing import Outgoing
 from services.scheduler.firing.owned import OwnedShards
 from services.scheduler.ports.ledger import DispatcherLink, Reason, Status
 
 BATCH = 500
 Kind = delivery.DeliveryEvent
-OF_ONE_DELIVERY = (Kind.RETURNED, Kind.STALE, Kind.CLAIMED)
-ANSWERS = (Kind.HELD, Kind.UNKNOWN, Kind.FINISHED, Kind.ACCEPTED)
 
 
 class Listener(Protocol):
@@ -252,9 +251,12 @@ class Outbox:
 
     def _handle(self, lane: Lane, event: delivery.DeliveryEvent) -> None:
         identity = event.execution_id
-        if event.kind in OF_ONE_DELIVERY and self._is_outdated(event, lane.held.get(identity)):
+        if is_outdated(event, lane.held.get(identity), is_adopted=identity in self._adopted):
             return
         asked = lane.asked.pop(identity, None) if lane.asked and event.kind in ANSWERS else None
+        if event.kind in ENDS and is_overtaken(event, self.find_handed_out(identity)):
+            self._not_ended(lane, identity, asked)
+            return
         match event.kind:
             case Kind.RECORDED:
                 if (run := lane.held.get(identity)) is not None:
@@ -292,14 +294,14 @@ class Outbox:
                 if (run := lane.held.pop(identity, None)) is not None:
                     self._lose(run)
 
-    def _is_outdated(self, event: delivery.DeliveryEvent, run: Run | None) -> bool:
-        """Whether it is about an earlier delivery than the one that was sent there.
-
-        One that was adopted is held there under the epoch of an earlier owner.
-        """
-        if run is None or not event.epoch or event.execution_id in self._adopted:
-            return False
-        return (event.epoch, event.delivery) < (run.epoch, run.delivery)
+    def _not_ended(self, lane: Lane, identity: str, asked: Run | None) -> None:
+        """A dispatcher is done with a run, and the ledger does not take that for its end."""
+        run = lane.held.get(identity)
+        if run is not None and (run is asked or identity in self._adopted):
+            del lane.held[identity]
+            self._redeliver([run])
+        else:  # when it was sent there again, that is still to come
+            self._not_held(identity, lane.link.instance)
 
     def _recorded(self, run: Run) -> None:
         if run.job.is_at_most_once:

@@ -13,7 +13,7 @@ from services.dispatcher.domain.plan import Plan
 from services.dispatcher.domain.targets.webhook import WebhookPlan
 from services.dispatcher.held import Held, Stage
 from services.dispatcher.plans import Plans
-from services.dispatcher.recent import RecentlyFinished
+from services.dispatcher.recent import End, RecentlyFinished
 from services.dispatcher.retries import Retries
 from services.dispatcher.streams import Outbox
 from tests.deliveries import make_delivery, make_job
@@ -21,6 +21,8 @@ from tests.fakes.clock import FakeClock
 
 SECOND = timedelta(seconds=1)
 compile_delivery = partial(read_plan, user_agent="Chronos/test", dispatcher="dispatcher-0")
+
+SUCCESS, FAILURE = End(Status.SUCCESS, 1), End(Status.FAILED, 2)
 
 
 def compile_plan(job: job_pb2.Job) -> Plan:
@@ -75,22 +77,27 @@ def test_executions_of_one_endpoint_are_known_as_such() -> None:
     assert [compile_plan(make_job(url)).endpoint for url in urls] == ["example.com:80", "example.com:80", "", ""]
 
 
+def test_a_failure_ends_no_later_delivery_and_a_success_every_one() -> None:
+    assert [FAILURE.counts_for(number) for number in (1, 2, 3)] == [True, True, False]
+    assert SUCCESS.counts_for(9)
+
+
 async def test_recent_ends_are_forgotten_by_age_and_by_number() -> None:
     clock = FakeClock()
     recent = RecentlyFinished(clock, limit=2, span=10 * SECOND)
-    recent.add("a", Status.SUCCESS)
-    recent.add("b", Status.FAILED)
-    assert (recent.find("a"), recent.find("b")) == (Status.SUCCESS, Status.FAILED)
-    recent.add("c", Status.SUCCESS)
+    recent.add("a", SUCCESS)
+    recent.add("b", FAILURE)
+    assert (recent.find("a"), recent.find("b")) == (SUCCESS, FAILURE)
+    recent.add("c", SUCCESS)
     assert (recent.find("a"), len(recent)) == (None, 2)
     await clock.advance(11 * SECOND)
-    recent.add("d", Status.SUCCESS)
+    recent.add("d", SUCCESS)
     assert (recent.find("c"), len(recent)) == (None, 1)
 
 
 def test_nothing_is_remembered_when_nothing_may_be() -> None:
     recent = RecentlyFinished(FakeClock(), limit=0, span=SECOND)
-    recent.add("a", Status.SUCCESS)
+    recent.add("a", SUCCESS)
     assert len(recent) == 0
 
 

@@ -6,6 +6,7 @@ import pytest
 from chronos.dispatcher.v1 import delivery_service_pb2 as delivery_pb2
 
 from services.dispatcher.domain.event import EventKind
+from services.dispatcher.domain.results import Answer
 from tests.deliveries import make_delivery, make_job
 from tests.unit.dispatcher.rig import Listener, open_rig
 
@@ -57,4 +58,32 @@ async def test_a_new_owner_that_knows_of_fewer_hand_overs_is_obeyed_all_the_same
         told = rig.record("e-1")
         assert (told.epoch, told.execution.delivery) == (6, 2)
         assert EventKind.STALE not in rig.kinds("e-1")
+        assert rig.kinds("e-1")[-1] == EventKind.FINISHED
+
+
+async def test_a_failure_that_ended_an_earlier_delivery_is_no_answer_to_a_later_one() -> None:
+    """Another dispatcher may have begun the one between; then the ledger has not taken the failure."""
+    async with open_rig(Answer(status_code=404), Answer(status_code=404)) as rig:
+        await rig.send(handed_over("http://example.com/", epoch=5, delivery=1))
+        await rig.advance()
+        assert rig.kinds("e-1")[-1] == EventKind.FINISHED
+        await rig.send(handed_over("http://example.com/", epoch=5, delivery=1))
+        assert len(rig.sender.requests) == 1
+        await rig.send(handed_over("http://example.com/", epoch=5, delivery=3))
+        await rig.advance()
+        assert len(rig.sender.requests) == 2
+        assert rig.record("e-1").execution.delivery == 3
+
+
+async def test_a_failure_on_its_way_to_the_ledger_is_recorded_again_for_a_later_delivery() -> None:
+    async with open_rig(Answer(status_code=404)) as rig:
+        rig.history.is_mute = True
+        await rig.send(handed_over("http://example.com/", epoch=5, delivery=1))
+        await rig.send(handed_over("http://example.com/", epoch=5, delivery=3))
+        assert rig.record("e-1").execution.delivery == 1
+        rig.history.is_mute = False
+        rig.history.acknowledge()
+        await rig.advance()
+        assert len(rig.sender.requests) == 1
+        assert rig.record("e-1").execution.delivery == 3
         assert rig.kinds("e-1")[-1] == EventKind.FINISHED

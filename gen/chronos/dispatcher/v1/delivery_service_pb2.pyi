@@ -256,7 +256,7 @@ class DeliveryEvent(_message.Message):
     status: _execution_pb2.Execution.Status.ValueType
     """Final status, when FINISHED."""
     epoch: _builtins.int
-    """Epoch of the delivery that it is about, when RETURNED, STALE or CLAIMED: a later one may be on its way already."""
+    """Epoch of the delivery that it is about, as far as that is known: a later one may be on its way already."""
     delivery: _builtins.int
     """Its delivery number, likewise."""
     @_builtins.property
