@@ -144,6 +144,9 @@ class FakeFollowers:
     def adopt(self, shard: OwnedShard, follow_ups: Iterable[stored_job_pb2.StoredFollowUp]) -> None:
         self.adopted += [follow_up.execution_id for follow_up in follow_ups]
 
+    def noticed(self, shard: OwnedShard, follow_up: stored_job_pb2.StoredFollowUp) -> None:
+        return
+
     def forget(self, shard: OwnedShard) -> None:
         return
 

@@ -275,6 +275,44 @@ async def test_a_job_that_came_to_depend_while_the_run_was_under_way_is_told_too
     assert len(world.triggers()) == 1
 
 
+async def test_a_follow_up_that_is_put_after_it_was_told_is_forgotten() -> None:
+    """A write that timed out may still be on its way; the next owner would tell it once more, however late."""
+    world = World()
+    replica = await world.replica()
+    shard = replica.shard("a")
+    async with replica.running():
+        replica.begin("a")
+        await replica.work(SECOND)
+        (item,) = [item for item in world.under(keys.TRIGGERS) if item.key.endswith(b"/followup")]
+        follow_up = stored_job_pb2.StoredFollowUp.FromString(item.value)
+        replica.follow_ups.noticed(shard, follow_up)
+        await replica.work(SECOND)
+        assert len(world.follow_ups()) == 1
+        replica.end("a")
+        await replica.work(SECOND)
+        assert world.follow_ups() == []
+        await world.etcd.put(item.key, item.value)
+        world.etcd.is_away = True
+        replica.follow_ups.noticed(shard, follow_up)
+        await replica.work(SECOND)
+        world.etcd.is_away = False
+        await replica.work(2 * SECOND)
+        assert world.follow_ups() == []
+
+
+async def test_an_owner_that_was_replaced_forgets_no_follow_up() -> None:
+    world = World()
+    old, new = await world.replica(), await world.replica()
+    async with new.running():
+        new.begin("a")
+        await new.work(SECOND)
+    async with old.running():
+        (item,) = [item for item in world.under(keys.TRIGGERS) if item.key.endswith(b"/followup")]
+        old.follow_ups.noticed(old.shard("a"), stored_job_pb2.StoredFollowUp.FromString(item.value))
+        await old.work(SECOND)
+    assert len(world.follow_ups()) == 1
+
+
 async def test_that_a_job_came_to_depend_survives_the_owner_of_the_run() -> None:
     world = World(condition=run_rules_pb2.Dependencies.ANY_SUCCESS)
     world.dependants.children = {}

@@ -44,6 +44,13 @@ class EtcdFollowUpStore:
             puts = puts[WRITES_PER_TXN:]
         return (await self._etcd.txn([is_there], [Delete(key), *puts])).succeeded
 
+    async def forget(self, shard: int, epoch: int, execution_ids: Sequence[str]) -> None:
+        """See ports.FollowUpStore."""
+        owns = Compare.create_revision_is(keys.shard_owner(shard), epoch)
+        for start in range(0, len(execution_ids), WRITES_PER_TXN):
+            part = execution_ids[start : start + WRITES_PER_TXN]
+            await self._etcd.txn([owns], [Delete(keys.follow_up(shard, identity)) for identity in part])
+
     async def tell(self, signals: Sequence[stored_job_pb2.StoredSignal]) -> None:
         """See ports.FollowUpStore."""
         puts = self._puts(signals)

@@ -92,6 +92,7 @@ class FollowUps:
         self._under_way: dict[tuple[str, str], dict[str, tuple[OwnedShard, Run]]] = {}
         self._begun: deque[_Begun] = deque()
         self._ended: deque[_Ended] = deque()
+        self._strays: dict[OwnedShard, list[str]] = {}
         self._wake = Event()
         dependants.on_change(self._dependants_changed)
         self._log = get_logger()
@@ -138,9 +139,17 @@ class FollowUps:
             known.looks.setdefault(follow_up.execution_id, _Look(shard, follow_up, since=now, next=now))
         self._wake.set()
 
+    def noticed(self, shard: OwnedShard, follow_up: StoredFollowUp) -> None:
+        """The store has a follow-up. One that nobody waits for was held up on its way, and put after it was told."""
+        known = self._shards.get(shard)
+        if known is None or follow_up.execution_id not in known.follow_ups:
+            self._strays.setdefault(shard, []).append(follow_up.execution_id)
+            self._wake.set()
+
     def forget(self, shard: OwnedShard) -> None:
         """Drops everything of a shard that is not owned any more; its next owner takes over."""
         self._shards.pop(shard, None)
+        self._strays.pop(shard, None)
         lost = [run for runs in self._under_way.values() for owner, run in runs.values() if owner is shard]
         for run in lost:
             self._no_longer_under_way(run)
@@ -164,6 +173,7 @@ class FollowUps:
             try:
                 await self._begin_batch()
                 await self._end_batch()
+                await self._drop_strays()
                 await self._look()
             except Fault as error:
                 self._log.warning("follow-ups not yet durable", waiting=len(self._begun), error=error.message)
@@ -173,7 +183,7 @@ class FollowUps:
 
     async def _something_to_do(self) -> None:
         """Waits until something begins or ends, or until it is time to look for an end."""
-        if self._begun or self._ended:
+        if self._begun or self._ended or self._strays:
             self._wake.set()
         looks = [look.next for known in self._shards.values() for look in known.looks.values()]
         if looks:
@@ -224,6 +234,16 @@ class FollowUps:
             await self._store.tell(signals)
         if (known := self._shards.get(ended.shard)) is not None:
             known.follow_ups.pop(follow_up.execution_id, None)
+
+    async def _drop_strays(self) -> None:
+        """Or the next owner would tell them once more, perhaps when nobody remembers that they were told."""
+        for shard in list(self._strays):
+            strays = self._strays.pop(shard)
+            try:
+                await self._store.forget(shard.shard, shard.epoch, strays)
+            except Fault:
+                self._strays.setdefault(shard, []).extend(strays)
+                raise
 
     async def _look(self) -> None:
         now = self._clock.monotonic()

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from chronos.scheduler.v1 import stored_job_pb2
+
 from services.scheduler.domain.occurrence import Run
 from services.scheduler.domain.quota import Answer
 from services.scheduler.firing.owned import OwnedShard
@@ -58,6 +60,9 @@ class Followers(Protocol):
 
     def end(self, shard: OwnedShard, run: Run, status: Status, reason: Reason) -> None:
         """The run has ended, and the ledger knows it."""
+
+    def noticed(self, shard: OwnedShard, follow_up: stored_job_pb2.StoredFollowUp) -> None:
+        """The store has the follow-up of a run."""
 
 
 class AcceptedRuns(Protocol):

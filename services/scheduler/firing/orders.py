@@ -80,6 +80,8 @@ class Orders:
             self._cancel(shard, cancel)
         for signal in change.signals:
             self._signals.take(shard, signal)
+        for follow_up in change.follow_ups:
+            self._followers.noticed(shard, follow_up)
 
     async def _fire(self, shard: OwnedShard, triggers: Sequence[stored_job_pb2.StoredTrigger]) -> None:
         runs = []

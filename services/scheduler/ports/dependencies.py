@@ -41,6 +41,9 @@ class FollowUpStore(Protocol):
     ) -> bool:
         """Puts the news and forgets the follow-up; False, and nothing done, when it was forgotten before."""
 
+    async def forget(self, shard: int, epoch: int, execution_ids: Sequence[str]) -> None:
+        """Forgets follow-ups of which the news was put; nothing is done when the shard has another owner by now."""
+
     async def tell(self, signals: Sequence[stored_job_pb2.StoredSignal]) -> None:
         """Puts news of a run that has no follow-up."""
 
