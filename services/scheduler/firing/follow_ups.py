@@ -238,11 +238,12 @@ class FollowUps:
     async def _drop_strays(self) -> None:
         """Or the next owner would tell them once more, perhaps when nobody remembers that they were told."""
         for shard in list(self._strays):
-            strays = self._strays.pop(shard)
+            strays = self._strays.pop(shard, [])  # it may be given up meanwhile
             try:
                 await self._store.forget(shard.shard, shard.epoch, strays)
             except Fault:
-                self._strays.setdefault(shard, []).extend(strays)
+                if shard.is_open:
+                    self._strays.setdefault(shard, []).extend(strays)
                 raise
 
     async def _look(self) -> None:
