@@ -242,8 +242,7 @@ class FollowUps:
             try:
                 await self._store.forget(shard.shard, shard.epoch, strays)
             except Fault:
-                if shard.is_open:
-                    self._strays.setdefault(shard, []).extend(strays)
+                self._strays.setdefault(shard, []).extend(strays)
                 raise
 
     async def _look(self) -> None:
