@@ -269,11 +269,10 @@ class SimEtcd:
         applied = member.applied if member.is_behind else self.store.revision
         socket.send(WatchCreated(applied))
         self.watches.add(watch)
-        for changes in self.store.since(request.start):
+        for changes in self.store.since_under(request.prefix, request.start):
             if changes.revision > applied:
                 break
-            events = [event for event in changes.events if event.key.startswith(request.prefix)]
-            watch.tell(changes.revision, events)
+            watch.tell(changes.revision, changes.events)
 
     def _committed(self, changes: Changes) -> None:
         for member in self.members.all:

@@ -34,6 +34,14 @@ class LeaseState:
     keys: dict[bytes, None] = field(default_factory=dict)
 
 
+@dataclass(slots=True, eq=False)
+class _View:
+    """The history of the keys under a prefix, as far as it was looked at."""
+
+    changes: list[Changes] = field(default_factory=list)
+    up_to: int = 0
+
+
 class Store:
     """The committed state of a cluster. Each method is one atomic step; all answers are immutable values."""
 
@@ -46,6 +54,7 @@ class Store:
         self._items: dict[bytes, KeyValue] = {}
         self._keys: list[bytes] = []
         self._history: list[Changes] = []
+        self._views: dict[bytes, _View] = {}
 
     def get(self, key: bytes) -> KeyValue | None:
         """The key as it is now."""
@@ -113,6 +122,16 @@ class Store:
         if revision > self.revision:
             return []
         return self._history[bisect_left(self._history, revision, key=_revision_of) :]
+
+    def since_under(self, prefix: bytes, revision: int) -> list[Changes]:
+        """The same of the keys under a prefix alone. Watches begin anew often, and most that happens is elsewhere."""
+        view = self._views.setdefault(prefix, _View())
+        for changes in self.since(view.up_to + 1):
+            events = tuple(event for event in changes.events if event.key.startswith(prefix))
+            if events:
+                view.changes.append(Changes(revision=changes.revision, events=events))
+        view.up_to = self.revision
+        return view.changes[bisect_left(view.changes, revision, key=_revision_of) :]
 
     def _commit(self, steps: Sequence[Operation]) -> tuple[OperationResult, ...]:
         events: list[Event] = []
