@@ -57,7 +57,7 @@ def _deadline(job: JobEvidence, run: Run, scene: Scene) -> Found | None:
         return ViolationKind.WRONG_RESULT, "the ledger says that it was not completed in time, and nobody accepted it"
     ended_us = record.completed_us or 0
     spans = [rules.completion_us for rules in job.rules.ever if rules.completion_us]
-    earliest_us = min(accepted) + min(spans)
+    earliest_us = min(accepted) + min(spans) - scene.faults.clock_behind(min(accepted), ended_us)
     if ended_us < earliest_us - scene.limits.clock_error_us:
         return ViolationKind.EARLY, f"timed out {seconds(earliest_us - ended_us)} before its deadline"
     usual_us = max(accepted) + max(spans) + scene.limits.epsilon_us

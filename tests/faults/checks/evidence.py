@@ -63,6 +63,8 @@ class Run:
         ended = [arrival.began_us if arrival.ended_us is None else arrival.ended_us for arrival in self.arrivals]
         if self.record is not None and self.record.completed_us is not None:
             ended.append(self.record.completed_us)
+        if self.completions:  # the ledger has that by a clock that may be wrong
+            ended.append(min(call.sent_us for call in self.completions))
         return max(ended, default=self.scheduled_us)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.history import SECOND_US, CallKind, Concurrency, Outcome
+from tests.faults.history import SECOND_US, CallKind, Concurrency, Limits, Outcome
 from tests.faults.verdict import ViolationKind
 from tests.unit.faults.stories import JOB, Story, at, orderly, with_rules
 
@@ -108,4 +108,26 @@ def test_a_cancelled_run_needs_not_end_as_its_target_tells() -> None:
     story.change_record(50, lambda record: replace(record, reason_code="CANCELLED_BY_USER"))
     assert story.kinds() == [Kind.COMPLETION_LOST, Kind.UNEXPLAINED]
     story.call(CallKind.CANCEL, 53, execution_id=RUN)
+    assert story.kinds() == []
+
+
+def test_a_run_is_under_way_until_its_target_tells_its_end_whatever_the_clock_of_the_ledger_says() -> None:
+    story = accepted(ended=51)
+    story.calls = [
+        replace(
+            call, rules=call.rules and replace(call.rules, schedule="*/2 * * * * *", concurrency=Concurrency.FORBID)
+        )
+        for call in story.calls
+    ]
+    for due in range(2, 120, 2):
+        if due % 10 and due != 52:
+            story.run(due)
+    story.record(52, "SKIPPED", "OVERLAP")
+    assert story.kinds(Limits(epsilon_us=100_000)) == []
+
+
+def test_a_clock_that_was_behind_makes_a_deadline_come_early() -> None:
+    story = timed_out(55.1)
+    assert story.kinds() == [Kind.EARLY]
+    story.fault(49, 53, "clock back", clock_behind=3)
     assert story.kinds() == []
