@@ -76,8 +76,8 @@ class _Sent:
     @property
     def is_overtaken(self) -> bool:
         """Whether it is an end that the ledger does not take any more: the execution was handed over anew since."""
-        end = End(self.held.progress.status, self.delivery)
-        return self.is_final and not end.counts_for(self.held.delivery.delivery)
+        held = self.held
+        return self.is_final and not End(held.progress.status, self.delivery).counts_for(held.delivery.delivery)
 
 
 class Recorder:

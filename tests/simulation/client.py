@@ -61,26 +61,14 @@ class Client:
     async def create(self, planned: PlannedJob) -> None:
         """Creates a job; when it is there already, that is refused."""
         async with self._turn(planned.id):
-            request = job_service_pb2.CreateJobRequest(namespace=NAMESPACE, job=job_of(planned))
-            await self._call(
-                CallKind.CREATE,
-                planned.id,
-                planned.rules,
-                lambda stubs: stubs.jobs.CreateJob(request, timeout=DEADLINE, metadata=self._metadata),
-            )
+            await self._create(planned)
 
     async def change(self, call: PlannedCall, planned: PlannedJob) -> None:
         """Makes a planned call."""
         async with self._turn(call.job):
             match call.kind:
                 case CallKind.CREATE:
-                    request = job_service_pb2.CreateJobRequest(namespace=NAMESPACE, job=job_of(planned))
-                    await self._call(
-                        call.kind,
-                        call.job,
-                        planned.rules,
-                        lambda stubs: stubs.jobs.CreateJob(request, timeout=DEADLINE, metadata=self._metadata),
-                    )
+                    await self._create(planned)
                 case CallKind.DELETE:
                     await self._delete(call.job)
                 case CallKind.TRIGGER:
@@ -102,6 +90,15 @@ class Client:
 
     def _turn(self, job: str) -> asyncio.Lock:
         return self._turns.setdefault(job, asyncio.Lock())
+
+    async def _create(self, planned: PlannedJob) -> None:
+        request = job_service_pb2.CreateJobRequest(namespace=NAMESPACE, job=job_of(planned))
+        await self._call(
+            CallKind.CREATE,
+            planned.id,
+            planned.rules,
+            lambda stubs: stubs.jobs.CreateJob(request, timeout=DEADLINE, metadata=self._metadata),
+        )
 
     async def _delete(self, job: str) -> None:
         request = job_service_pb2.DeleteJobRequest(namespace=NAMESPACE, id=job)

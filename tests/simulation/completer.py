@@ -8,7 +8,6 @@ import grpc
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import run_service_pb2
 
-from libs.rpc.faults import fault_from
 from tests.faults.history import Call, CallKind, Outcome
 from tests.simulation.client import DEADLINE, MAYBE_DONE, NAMESPACE, PAUSE, Stubs
 from tests.simulation.clock import TrueTime
@@ -72,6 +71,5 @@ class Completer:
         try:
             await self._pick_stubs().runs.CompleteExecution(request, timeout=DEADLINE, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
-            is_early = fault_from(error).reason == "NOT_BEGUN"
-            return Outcome.UNKNOWN if is_early or error.code() in REPEATABLE else Outcome.REFUSED
+            return Outcome.UNKNOWN if error.code() in REPEATABLE else Outcome.REFUSED
         return Outcome.ACKNOWLEDGED

@@ -72,7 +72,7 @@ class Endpoint:
     def begin(self, request: HttpRequest) -> tuple[int, float, int]:
         """Logs a request; gives its place in the log, how long the answer takes, and the status."""
         headers = request.headers
-        manner = self._manner(request)
+        manner = self.manners.get(urlsplit(request.url).path.strip("/"), Manner())
         attempt = int(headers["X-Chronos-Attempt"])
         good = 200 if manner.completes_after is None else ACCEPTED
         status = 500 if self.mood is Mood.FAILING or attempt <= manner.failures else good
@@ -106,9 +106,6 @@ class Endpoint:
         """Logs that the other side did not wait for the answer."""
         if self.arrivals[place].ended_us is None:
             self.arrivals[place] = replace(self.arrivals[place], ended_us=self.time.now_us(), is_early_close=True)
-
-    def _manner(self, request: HttpRequest) -> Manner:
-        return self.manners.get(urlsplit(request.url).path.strip("/"), Manner())
 
     def _finish(self, place: int, end: End) -> None:
         """The work of a request is done, unless the other side gave it up before."""

@@ -5,6 +5,7 @@ from chronos.dispatcher.v1 import delivery_service_pb2 as delivery
 
 from services.scheduler.ports.ledger import Status
 from tests.fakes.firing import EPOCH, SECOND, Bench, Event, Execution, identity_at, ids, stored, unfinished
+from tests.fakes.scheduler import FakeLink
 
 FIRST = identity_at(1)
 
@@ -60,6 +61,17 @@ async def test_what_is_told_of_an_adopted_run_counts_though_it_was_held_under_an
         assert ids(link.sent) == [earlier.id]
 
 
+async def hand_out_twice(bench: Bench) -> FakeLink:
+    """The first run is on its way to a dispatcher for the second time, after the stream broke."""
+    gone = bench.link("d1")
+    await bench.clock.advance(SECOND)
+    bench.outbox.link_broken(gone)
+    bench.outbox.dispatcher_gone("d1")
+    again = bench.link("d1")
+    assert [run.delivery for run in again.sent] == [2]
+    return again
+
+
 def ended(status: Status, number: int) -> delivery.DeliverResponse:
     """What a dispatcher tells of the end of a delivery."""
     kind = Event.ACCEPTED if status == Execution.RUNNING else Event.FINISHED
@@ -69,13 +81,8 @@ def ended(status: Status, number: int) -> delivery.DeliverResponse:
 @pytest.mark.parametrize("status", [Execution.FAILED, Execution.TIMED_OUT, Execution.CANCELLED, Execution.RUNNING])
 async def test_an_end_of_an_earlier_delivery_does_not_end_a_later_one(bench: Bench, status: Status) -> None:
     """The ledger goes by the later one."""
-    gone = bench.link("d1")
     async with bench.owning(stored(schedule="1 0 0 1 1 *")):
-        await bench.clock.advance(SECOND)
-        bench.outbox.link_broken(gone)
-        bench.outbox.dispatcher_gone("d1")
-        again = bench.link("d1")
-        assert [run.delivery for run in again.sent] == [2]
+        again = await hand_out_twice(bench)
         bench.outbox.link_answered(again, ended(status, 1))
         assert (bench.followers.ended, bench.outbox.holder_of(FIRST)) == ([], "d1")
         bench.outbox.link_answered(again, ended(Execution.FAILED, 2))
@@ -83,12 +90,8 @@ async def test_an_end_of_an_earlier_delivery_does_not_end_a_later_one(bench: Ben
 
 
 async def test_a_success_counts_whichever_delivery_it_is_of(bench: Bench) -> None:
-    gone = bench.link("d1")
     async with bench.owning(stored(schedule="1 0 0 1 1 *")):
-        await bench.clock.advance(SECOND)
-        bench.outbox.link_broken(gone)
-        bench.outbox.dispatcher_gone("d1")
-        bench.outbox.link_answered(bench.link("d1"), ended(Execution.SUCCESS, 1))
+        bench.outbox.link_answered(await hand_out_twice(bench), ended(Execution.SUCCESS, 1))
         assert [each[:2] for each in bench.followers.ended] == [(FIRST, Execution.SUCCESS)]
 
 
@@ -110,12 +113,8 @@ async def test_an_adopted_run_that_ended_with_an_earlier_delivery_is_handed_out_
 
 
 async def test_a_run_that_was_asked_about_and_ended_with_an_earlier_delivery_is_handed_out_again(bench: Bench) -> None:
-    gone = bench.link("d1")
     async with bench.owning(stored(schedule="1 0 0 1 1 *")):
-        await bench.clock.advance(SECOND)
-        bench.outbox.link_broken(gone)
-        bench.outbox.dispatcher_gone("d1")
-        again = bench.link("d1")
+        again = await hand_out_twice(bench)
         assert bench.outbox.ask_again([FIRST]) == 1
         bench.outbox.link_answered(again, ended(Execution.FAILED, 1))
         assert [run.delivery for run in again.sent] == [2, 3]

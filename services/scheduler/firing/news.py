@@ -1,5 +1,7 @@
 """What a dispatcher tells about a delivery, when a later one of the same run is on its way."""
 
+from collections.abc import Callable
+
 from chronos.dispatcher.v1 import delivery_service_pb2 as delivery
 from chronos.history.v1 import execution_pb2
 
@@ -22,7 +24,9 @@ def is_outdated(event: delivery.DeliveryEvent, run: Run | None, *, is_adopted: b
     return (event.epoch, event.delivery) < (run.epoch, run.delivery)
 
 
-def is_overtaken(event: delivery.DeliveryEvent, run: Run | None) -> bool:
+def is_overtaken(event: delivery.DeliveryEvent, find: Callable[[str], Run | None]) -> bool:
     """Whether it tells an end that the ledger does not take: it goes by the latest delivery, but for a success."""
-    is_success = event.status == execution_pb2.Execution.SUCCESS
-    return run is not None and not is_success and 0 < event.delivery < run.delivery
+    if event.kind not in ENDS or event.status == execution_pb2.Execution.SUCCESS:
+        return False
+    run = find(event.execution_id)
+    return run is not None and 0 < event.delivery < run.delivery

@@ -12,7 +12,7 @@ from libs.log import get_logger
 from services.scheduler import metrics
 from services.scheduler.domain.occurrence import Run
 from services.scheduler.firing.lanes import Adoption, Lane, Stop
-from services.scheduler.firing.news import ANSWERS, ENDS, is_outdated, is_overtaken
+from services.scheduler.firing.news import ANSWERS, is_outdated, is_overtaken
 from services.scheduler.firing.outgoing import Outgoing
 from services.scheduler.firing.owned import OwnedShards
 from services.scheduler.ports.ledger import DispatcherLink, Reason, Status
@@ -254,7 +254,7 @@ class Outbox:
         if is_outdated(event, lane.held.get(identity), is_adopted=identity in self._adopted):
             return
         asked = lane.asked.pop(identity, None) if lane.asked and event.kind in ANSWERS else None
-        if event.kind in ENDS and is_overtaken(event, self.find_handed_out(identity)):
+        if is_overtaken(event, self.find_handed_out):
             self._not_ended(lane, identity, asked)
             return
         match event.kind:

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 from tests.faults.checks.evidence import ACCEPTED, FINAL, JobEvidence, Run, Scene
+from tests.faults.checks.found import Found, at_run
 from tests.faults.history import Outcome, Record
 from tests.faults.verdict import Violation, ViolationKind, seconds
-
-Found = tuple[ViolationKind, str]
 
 
 def check_completions(job: JobEvidence, scene: Scene) -> Iterator[Violation]:
@@ -18,13 +17,7 @@ def check_completions(job: JobEvidence, scene: Scene) -> Iterator[Violation]:
             continue
         found = _lost(run, run.record, scene) or _untold(run, run.record, scene) or _deadline(job, run, scene)
         if found is not None:
-            yield Violation(
-                kind=found[0],
-                job=job.job,
-                execution_id=run.execution_id,
-                at_us=run.scheduled_us,
-                sentence=found[1],
-            )
+            yield at_run(job, run, found)
 
 
 def _lost(run: Run, record: Record, scene: Scene) -> Found | None:

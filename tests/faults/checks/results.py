@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tests.faults.checks.evidence import FINAL, JobEvidence, Run, Scene, is_repeatable, is_success
+from tests.faults.checks.found import Found, at_run
 from tests.faults.history import Guarantee, Record
 from tests.faults.verdict import Violation, ViolationKind
 
@@ -19,22 +20,16 @@ def check_results(job: JobEvidence, scene: Scene) -> Iterator[Violation]:
         else:
             found = _wrong(run, run.record, scene) or _too_few(job, run, run.record, scene)
         if found is not None:
-            yield Violation(
-                kind=found[0],
-                job=job.job,
-                execution_id=run.execution_id,
-                at_us=run.scheduled_us,
-                sentence=found[1],
-            )
+            yield at_run(job, run, found)
 
 
-def _unrecorded(run: Run, scene: Scene) -> tuple[ViolationKind, str] | None:
+def _unrecorded(run: Run, scene: Scene) -> Found | None:
     if not scene.history.has_ledger or run.arrivals[0].began_us >= scene.history.judged_until_us:
         return None
     return ViolationKind.UNRECORDED, f"{len(run.arrivals)} requests came, and the ledger has no such execution"
 
 
-def _wrong(run: Run, record: Record, scene: Scene) -> tuple[ViolationKind, str] | None:
+def _wrong(run: Run, record: Record, scene: Scene) -> Found | None:
     if record.status == "SUCCESS" and not run.is_delivered:
         answers = ", ".join(str(arrival.status) for arrival in run.arrivals) or "none"
         return ViolationKind.WRONG_RESULT, f"the ledger says SUCCESS; answers of the receiver: {answers}"
@@ -52,7 +47,7 @@ def _wrong(run: Run, record: Record, scene: Scene) -> tuple[ViolationKind, str] 
     return None
 
 
-def _too_few(job: JobEvidence, run: Run, record: Record, scene: Scene) -> tuple[ViolationKind, str] | None:
+def _too_few(job: JobEvidence, run: Run, record: Record, scene: Scene) -> Found | None:
     if record.status not in ("FAILED", "TIMED_OUT") or record.reason_code == "DELETED":
         return None
     if run.is_accepted or run.is_completed(record.status):
