@@ -42,6 +42,7 @@ def execution_from(record: Record) -> Execution:
         message.reason_code = record.reason_code  # type: ignore[assignment]
     if record.skipped_until_us is not None:
         _set_moment(message.skipped_until, record.skipped_until_us)
+    message.is_settled = bool(record.is_settled)
     return message
 
 

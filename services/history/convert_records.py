@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from libs.faults import InvalidArgument
 from services.history.domain.moments import LAST_US
 from services.history.domain.records import FIRST_FINAL, Batch, Definition, Record, Status
+from services.history.domain.transitions import KNOWN_ENDS
 
 LAST_STATUS = int(Status.LOST)
 ID_BYTES = 16
@@ -85,6 +86,7 @@ def _record(message: ExecutionRecord, place: int, limits: Limits) -> Record:
         message.claimant,
         _us(told.skipped_until, place) if status == Execution.SKIPPED and told.HasField("skipped_until") else None,
         _details(told),
+        1 if told.is_settled and Status(status) in KNOWN_ENDS else 0,
     )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from libs.faults import WrongState
 from services.history.domain.records import ACCEPTED, NOTHING_REFUSED, Batch, Record, Refused, Status
+from services.history.domain.transitions import KNOWN_ENDS
 from services.history.ports import ExecutionQuery
 from tests.contract.ledger_stores import STORES, Store, open_fake, stored
 from tests.fakes.history_records import execution_id, record
@@ -117,6 +118,22 @@ async def test_what_was_accepted_under_an_epoch_that_is_over_counts(store: Store
     await store.ledger.seal(accepted.shard, 2, 0)
     assert await store.ledger.take(Batch([accepted])) == NOTHING_REFUSED
     assert await stored(store) == accepted
+
+
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.FAILED, Status.CANCELLED, Status.LOST, Status.SKIPPED])
+async def test_a_settled_end_stands_above_what_later_deliveries_came_to(store: Store, status: Status) -> None:
+    await store.ledger.take(Batch([record(status=status, delivery=2, attempt_count=2, attempts=b"two")]))
+    await store.ledger.take(Batch([record(status=Status.TIMED_OUT, attempt_count=0, attempts=b"", is_settled=1)]))
+    await store.ledger.take(Batch([record(is_settled=1), record(delivery=3)]))
+    found = await stored(store)
+    assert (found.status, found.is_settled, found.delivery) == (Status.TIMED_OUT, 1, 2)
+    assert (found.attempt_count, found.attempts) == (2, b"two")
+
+
+async def test_what_has_succeeded_is_not_settled_otherwise(store: Store) -> None:
+    await store.ledger.take(Batch([record()]))
+    await store.ledger.take(Batch([record(status=Status.CANCELLED, delivery=2, is_settled=1)]))
+    assert await stored(store) == record()
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.RUNNING, Status.SKIPPED, Status.LOST])
@@ -308,7 +325,7 @@ async def test_a_probe_leaves_nothing_behind(store: Store) -> None:
 def tellings(draw: st.DrawFn) -> list[Batch]:
     """Batches of news as dispatchers could send them, delayed and repeated at will: each tells all attempts so far."""
 
-    def news(number: int, delivery: int, status: Status, attempts: int, is_accepted: bool) -> Record:
+    def news(number: int, delivery: int, status: Status, attempts: int, is_marked: bool) -> Record:
         if status >= Status.SUCCESS:
             attempts = 3
         count = 0 if status == Status.PENDING else (delivery - 1) * 3 + attempts
@@ -322,7 +339,8 @@ def tellings(draw: st.DrawFn) -> list[Batch]:
             error=f"{delivery}/{status}/{count}",
             shard=number % 2,
             epoch=delivery,
-            reason_code=ACCEPTED if is_accepted and status == Status.RUNNING else int(status),
+            reason_code=ACCEPTED if is_marked and status == Status.RUNNING else int(status),
+            is_settled=1 if is_marked and status in KNOWN_ENDS else 0,
             dispatcher=f"dispatcher-{delivery}" if delivery > 1 else "",
             definition_id=bytes([delivery]) * 16 if delivery < 3 else b"",
             details=bytes([delivery]) if delivery != 2 else b"",

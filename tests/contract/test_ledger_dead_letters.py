@@ -82,6 +82,22 @@ async def test_what_was_lost_and_ended_well_is_no_dead_letter_any_more(store: St
     assert await numbers(store) == [3, 2]
 
 
+@pytest.mark.parametrize("status", [Status.FAILED, Status.TIMED_OUT])
+@pytest.mark.parametrize("end", [Status.SUCCESS, Status.CANCELLED])
+async def test_what_died_and_was_settled_well_is_no_dead_letter_any_more(
+    store: Store, status: Status, end: Status
+) -> None:
+    await take(store, dead(1, status), dead(2, status))
+    await take(store, record(1, end, is_settled=1), record(2, end))
+    assert await numbers(store) == [2]
+
+
+async def test_what_died_and_was_settled_badly_stays_a_dead_letter_with_the_end_that_counts(store: Store) -> None:
+    await take(store, dead(1))
+    await take(store, dead(1, Status.TIMED_OUT, is_settled=1))
+    assert await letters(store) == [DeadLetter(dead(1, Status.TIMED_OUT, is_settled=1))]
+
+
 async def test_what_was_lost_and_really_failed_stays_a_dead_letter_with_its_real_end(store: Store) -> None:
     await take(store, dead(1, Status.LOST, reason_code=12))
     await take(store, dead(1, Status.TIMED_OUT))

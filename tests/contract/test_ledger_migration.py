@@ -53,7 +53,9 @@ CREATE TABLE ledger (ledger_id TEXT NOT NULL, seq INTEGER NOT NULL);
 CREATE TABLE probes (filling BLOB NOT NULL);
 """
 COLUMNS_1 = Record._fields[: Record._fields.index("definition_id")]
-WITHOUT_DECISIONS = "DROP TABLE decisions; DROP TABLE decisions_by_policy;"
+WITHOUT_SETTLED = "ALTER TABLE executions DROP COLUMN is_settled;"
+WITHOUT_DECISIONS = f"DROP TABLE decisions; DROP TABLE decisions_by_policy; {WITHOUT_SETTLED}"
+WITHOUT_SETTLED_LETTERS = "ALTER TABLE dead_letters DROP COLUMN is_settled;"
 STORED = [record(1), record(2, Status.RUNNING), record(3, Status.PENDING)]
 
 
@@ -115,7 +117,7 @@ async def test_a_ledger_of_version_1_becomes_as_a_new_one(path: Path, tmp_path: 
     new = tmp_path / "new.sqlite3"
     await opened(new).close()
     assert shape(path) == shape(new)
-    assert shape(new)[0] == 4
+    assert shape(new)[0] == 5
     await opened(path).close()
     assert shape(path) == shape(new)
 
@@ -142,7 +144,7 @@ async def test_a_ledger_of_version_3_keeps_its_dead_letters_and_gets_an_account_
         await ledger.take(Batch([record(1, Status.FAILED)]))
         await ledger.close()
     with closing(sqlite3.connect(old, isolation_level=None)) as connection:
-        connection.executescript(f"{WITHOUT_DECISIONS} PRAGMA user_version = 3;")
+        connection.executescript(f"{WITHOUT_DECISIONS} {WITHOUT_SETTLED_LETTERS} PRAGMA user_version = 3;")
     ledger = opened(old)
     assert shape(old) == shape(new)
     archive = SqliteArchive(old)
@@ -151,6 +153,24 @@ async def test_a_ledger_of_version_3_keeps_its_dead_letters_and_gets_an_account_
     assert await ledger.record_decisions([told]) == {told.id}
     query = DecisionQuery(choice=DecisionChoice(namespace="default", policy_id="freeze"), limit=9)
     assert [each.content for each in await archive.decisions(query)] == [b"content"]
+    await archive.close()
+    await ledger.close()
+
+
+async def test_a_ledger_of_version_4_knows_settled_ends_from_now_on(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.sqlite3", tmp_path / "new.sqlite3"
+    for each in (old, new):
+        ledger = opened(each)
+        await ledger.take(Batch([record(1, Status.FAILED)]))
+        await ledger.close()
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        connection.executescript(f"{WITHOUT_SETTLED} {WITHOUT_SETTLED_LETTERS} PRAGMA user_version = 4;")
+    ledger = opened(old)
+    assert shape(old) == shape(new)
+    await ledger.take(Batch([record(1, is_settled=1)]))
+    archive = SqliteArchive(old)
+    assert await archive.find("default", execution_id(1)) == record(1, is_settled=1)
+    assert await archive.count_dead_letters() == {}
     await archive.close()
     await ledger.close()
 
@@ -165,4 +185,4 @@ async def test_a_migration_that_breaks_off_leaves_the_ledger_as_it_was(
     assert shape(path) == before
     monkeypatch.undo()
     await opened(path).close()
-    assert shape(path)[0] == 4
+    assert shape(path)[0] == 5

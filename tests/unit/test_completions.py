@@ -145,7 +145,7 @@ async def test_a_target_that_is_done_before_it_has_answered(bench: Bench) -> Non
         assert (bench.quotas.running, bench.completions.count) == (0, 0)
 
 
-async def test_an_end_counts_for_the_delivery_that_was_handed_out_meanwhile(bench: Bench) -> None:
+async def test_an_end_stands_above_the_delivery_that_was_handed_out_meanwhile(bench: Bench) -> None:
     first = bench.link("d1")
     async with bench.owning(stored(schedule=ONCE_A_YEAR, completion=MINUTE)):
         await bench.clock.advance(SECOND)
@@ -158,7 +158,7 @@ async def test_an_end_counts_for_the_delivery_that_was_handed_out_meanwhile(benc
         assert ids(second.sent) == [FIRST]
         bench.ledger.is_away = False
         await bench.clock.advance(3 * SECOND)
-        assert [end.delivery for end in bench.noted(Execution.FAILED)] == [1, 2]
+        assert [end.is_settled for end in bench.noted(Execution.FAILED)] == [True]
         assert second.cancelled == [FIRST]
         assert bench.followers.ended == [(FIRST, Execution.FAILED, Execution.REASON_UNSPECIFIED)]
 
@@ -171,7 +171,7 @@ async def test_what_was_completed_is_not_handed_out_again(bench: Bench) -> None:
         bench.outbox.dispatcher_gone("d1")
         bench.order(completions=[told(FIRST)])
         await bench.clock.advance(SECOND)
-        assert bench.noted(Execution.SUCCESS)[0].delivery == 2
+        assert bench.noted(Execution.SUCCESS)[0].is_settled
         assert bench.link("d2").sent == []
         assert [ended for ended, *_ in bench.followers.ended] == [FIRST]
 

@@ -90,19 +90,33 @@ async def test_a_target_may_know_what_became_of_a_lost_run(stage: Stage) -> None
     assert stage.store.kept["e1"].execution.status == Execution.FAILED
 
 
-async def test_an_end_that_was_recorded_and_forgotten_while_the_call_was_under_way_counts(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def record_meanwhile(stage: Stage, patch: pytest.MonkeyPatch, status: Status, *, is_settled: bool) -> None:
+    """The ledger has an end before the call has put its own, and after it has looked."""
     stage.record(Execution.RUNNING, reason_code=Execution.ACCEPTED)
     add = stage.store.add
 
     async def add_late(completion: stored_job_pb2.StoredCompletion) -> stored_job_pb2.StoredCompletion:
-        stage.record(Execution.CANCELLED)
+        stage.record(status, is_settled=is_settled)
         return await add(completion)
 
-    monkeypatch.setattr(stage.store, "add", add_late)
-    with pytest.raises(WrongState, match="CANCELLED"):
-        await stage.complete()
+    patch.setattr(stage.store, "add", add_late)
+
+
+@pytest.mark.parametrize(("status", "is_settled"), [(Execution.CANCELLED, True), (Execution.SUCCESS, False)])
+async def test_an_end_that_was_recorded_and_forgotten_while_the_call_was_under_way_counts(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, status: Status, is_settled: bool
+) -> None:
+    record_meanwhile(stage, monkeypatch, status, is_settled=is_settled)
+    with pytest.raises(WrongState, match=Execution.Status.Name(status)):
+        await stage.complete(Execution.FAILED)
+
+
+async def test_a_delivery_that_failed_while_the_call_was_under_way_does_not_count(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_meanwhile(stage, monkeypatch, Execution.TIMED_OUT, is_settled=False)
+    await stage.complete()
+    assert stage.store.kept["e1"].execution.status == Execution.SUCCESS
 
 
 async def test_a_target_may_be_done_before_it_has_answered(stage: Stage) -> None:

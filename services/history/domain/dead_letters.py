@@ -16,13 +16,13 @@ from services.history.domain.records import Record, Status
 DEAD = frozenset({Status.FAILED, Status.TIMED_OUT, Status.LOST})
 """Ends after which somebody has to look."""
 ALIVE = frozenset({Status.SUCCESS, Status.CANCELLED})
-"""Known ends that take a LOST one's letter away."""
+"""Known ends that take the letter of one away that was LOST, or, when they are settled, that died in any way."""
 REPLAY = 5
 """The number of the cause REPLAY."""
 MOST_REPLAYS = 100
 """Replays of replays that are followed back to the first execution."""
 
-_status_of, _cause_of = attrgetter("status"), attrgetter("cause")
+_status_of, _cause_of, _is_settled = attrgetter("status"), attrgetter("cause"), attrgetter("is_settled")
 
 
 class DeadLetter(NamedTuple):
@@ -76,14 +76,15 @@ NO_ENDS = Ends()
 
 
 def ends_of(records: Sequence[Record], *, with_alive: bool) -> Ends:
-    """The ends that records tell; `alive` is empty unless asked for."""
+    """The ends that records tell; `alive` has only settled ones unless all are asked for."""
     is_any_dead = not DEAD.isdisjoint(map(_status_of, records))
     is_any_replay = REPLAY in map(_cause_of, records)
-    if not is_any_dead and not is_any_replay and not with_alive:
+    is_any_settled = 1 in map(_is_settled, records)
+    if not (is_any_dead or is_any_replay or is_any_settled or with_alive):
         return NO_ENDS
     return Ends(
         dead=[record.id for record in records if record.status in DEAD],
-        alive=[record.id for record in records if record.status in ALIVE] if with_alive else (),
+        alive=[record.id for record in records if record.status in ALIVE and (with_alive or record.is_settled)],
         replays=[
             record.id
             for record in records

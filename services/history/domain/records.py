@@ -64,6 +64,8 @@ class Record(NamedTuple):
     """The last of the runs that it stands for; None for a single one."""
     details: bytes = b""
     """What few executions have, encoded; opaque here."""
+    is_settled: int = 0
+    """Whether its end was put down for a run that its target had accepted: it stands above what deliveries tell."""
 
     @property
     def is_final(self) -> bool:

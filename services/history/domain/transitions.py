@@ -40,8 +40,11 @@ def supersedes(news: Record, stored: Record) -> bool:
     have been under way and ended, that is how it really ended. A stretch of skipped ones stays: it speaks for more.
     Success counts whichever delivery brought it; any other end counts only when no later delivery is under way.
     Otherwise a later delivery supersedes an earlier one, and within a delivery progress does: that the target has
-    accepted it, too.
+    accepted it, too. A settled end is above deliveries: it moves all but what has succeeded or is settled already.
     """
+    if news.is_settled:
+        is_settled = stored.status == Status.SUCCESS or stored.is_settled
+        return not is_settled and stored.skipped_until_us is None
     if stored.status >= FIRST_FINAL:
         is_known_now = news.status in KNOWN_ENDS
         if stored.status == Status.LOST:
@@ -90,6 +93,7 @@ def advance(stored: Record | None, news: Record) -> Record:
         dispatcher=news.dispatcher or stored.dispatcher,
         skipped_until_us=news.skipped_until_us,
         details=news.details or stored.details,
+        is_settled=news.is_settled,
     )
 
 
@@ -97,7 +101,7 @@ def coalesce(batch: Iterable[Record]) -> list[Record]:
     """Fewer records with the same effect: steps of one delivery that follow each other become one.
 
     Records are joined only where that cannot change the outcome, whatever is stored already: an end must still meet
-    the stored record by itself, and so must the news of another delivery. Claims are decided before.
+    the stored record by itself, and so must the news of another delivery and a settled end. Claims are decided before.
     """
     joined: list[Record] = []
     places: dict[bytes, int] = {}
@@ -105,7 +109,7 @@ def coalesce(batch: Iterable[Record]) -> list[Record]:
         place = places.get(news.id)
         if place is not None:
             earlier = joined[place]
-            if earlier.status < FIRST_FINAL and earlier.delivery == news.delivery:
+            if earlier.status < FIRST_FINAL and earlier.delivery == news.delivery and not news.is_settled:
                 joined[place] = advance(earlier, news)
                 continue
         places[news.id] = len(joined)

@@ -96,19 +96,11 @@ class Completions:
             return
         shard.completions.add(identity)
         accepted = self._runs.pop(identity, None)
-        known = accepted or self._outbox.find(identity)
-        self._record(shard, completion.execution, accepted, known.delivery if known is not None else 0)
-
-    def _record(self, shard: OwnedShard, told: execution_pb2.Execution, accepted: Run | None, delivery: int) -> None:
         end = execution_pb2.Execution()
-        end.CopyFrom(told)
-        end.delivery = max(told.delivery, delivery)
+        end.CopyFrom(completion.execution)
+        end.is_settled = True
 
         def recorded() -> None:
-            handed_out = self._outbox.find_handed_out(end.id)
-            if handed_out is not None and handed_out.delivery > end.delivery:  # that counted only for the earlier one
-                self._record(shard, end, accepted, handed_out.delivery)
-                return
             run = accepted or self._runs.pop(end.id, None)
             if run is not None:
                 self._ends.ended(run, end.status)

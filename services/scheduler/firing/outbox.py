@@ -171,11 +171,6 @@ class Outbox:
             self._finish(run, status)
         return run is not None
 
-    def find(self, execution_id: str) -> Run | None:
-        """A run that waits for a dispatcher or is at one. Looks at every one that waits."""
-        found = self.find_handed_out(execution_id)
-        return found or next((run for run in self._queue if run.execution_id == execution_id), None)
-
     def find_handed_out(self, execution_id: str) -> Run | None:
         """A run that a dispatcher has, or may have."""
         if (adoption := self._adoptions.get(execution_id)) is not None:

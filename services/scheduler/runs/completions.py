@@ -57,8 +57,9 @@ class ExecutionCompletions:
         if first.status != wanted:
             raise _ended(first.status)
         # Another end may have been recorded, and its key deleted, after the ledger was read and before the key was put.
+        # This one stands above what deliveries tell, but for a success.
         now = await self._begun(execution.namespace, job_id, execution_id)
-        if now.status not in (*OPEN, wanted):
+        if now.status != wanted and (now.is_settled or now.status == Execution.SUCCESS):
             raise _ended(now.status)
         return execution
 

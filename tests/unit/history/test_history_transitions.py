@@ -103,6 +103,28 @@ def test_the_end_of_an_accepted_run_counts() -> None:
     assert (end.status, end.reason_code, end.attempts) == (Status.FAILED, 0, b"x")
 
 
+@pytest.mark.parametrize("end", KNOWN_ENDS)
+@pytest.mark.parametrize("status", [status for status in Status if status != Status.SUCCESS])
+def test_a_settled_end_stands_above_what_any_delivery_came_to(status: Status, end: Status) -> None:
+    stored = record(status=status, delivery=3, attempt_count=4, attempts=b"four", dispatcher="d")
+    moved = advance(stored, record(status=end, delivery=1, attempt_count=0, attempts=b"", is_settled=1))
+    assert (moved.status, moved.is_settled, moved.delivery) == (end, 1, 3)
+    assert (moved.attempt_count, moved.attempts, moved.dispatcher) == (4, b"four", "d")
+
+
+@pytest.mark.parametrize("end", KNOWN_ENDS)
+@pytest.mark.parametrize("is_settled", [0, 1])
+def test_the_first_settled_end_stays(end: Status, is_settled: int) -> None:
+    stored = record(status=Status.TIMED_OUT, is_settled=1)
+    assert advance(stored, record(status=end, delivery=9, attempt_count=9, is_settled=is_settled)) is stored
+
+
+@pytest.mark.parametrize("end", KNOWN_ENDS)
+def test_a_settled_end_moves_neither_a_success_nor_a_skipped_stretch(end: Status) -> None:
+    for stored in (record(), record(status=Status.SKIPPED, delivery=0, skipped_until_us=9)):
+        assert advance(stored, record(status=end, is_settled=1)) is stored
+
+
 def test_a_start_and_an_end_become_one() -> None:
     start, end = record(status=Status.RUNNING, started_us=50), record(started_us=None)
     assert coalesce([start, record(2), end]) == [end._replace(started_us=50), record(2)]
@@ -129,6 +151,7 @@ def news(draw: st.DrawFn) -> Record:
         started_us=None if status == Status.PENDING else delivery * 100,
         error=f"{delivery}/{status}/{count}",
         reason_code=draw(st.sampled_from([0, ACCEPTED])) if status == Status.RUNNING else 0,
+        is_settled=draw(st.integers(0, 1)) if status in KNOWN_ENDS else 0,
     )
 
 

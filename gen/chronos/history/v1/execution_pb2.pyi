@@ -218,6 +218,7 @@ class Execution(_message.Message):
     DISPATCHER_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
     COMPLETE_BY_FIELD_NUMBER: _builtins.int
+    IS_SETTLED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Identity (UUID). For a scheduled run a function of the job's uid and the scheduled time: firing twice gives
     the same id. Sorts by scheduled time.
@@ -262,6 +263,10 @@ class Execution(_message.Message):
     """Who asked for it: id of an API key. Empty for what nobody asked for."""
     dispatcher: _builtins.str
     """Replica of the dispatcher that delivered it."""
+    is_settled: _builtins.bool
+    """True when its target had accepted it, or might have, and this end was the first to be put down: as the target
+    told it, because the time was up, or because it was called off. It stands above what its deliveries came to.
+    """
     @_builtins.property
     def scheduled_time(self) -> _timestamp_pb2.Timestamp:
         """When it was due."""
@@ -331,10 +336,11 @@ class Execution(_message.Message):
         dispatcher: _builtins.str = ...,
         request: Global___Request | None = ...,
         complete_by: _timestamp_pb2.Timestamp | None = ...,
+        is_settled: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["complete_by", b"complete_by", "completed_at", b"completed_at", "duration", b"duration", "request", b"request", "scheduled_time", b"scheduled_time", "skipped_until", b"skipped_until", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "attempt_count", b"attempt_count", "attempts", b"attempts", "cause", b"cause", "complete_by", b"complete_by", "completed_at", b"completed_at", "delivery", b"delivery", "dispatcher", b"dispatcher", "duration", b"duration", "error", b"error", "id", b"id", "is_response_truncated", b"is_response_truncated", "job_id", b"job_id", "job_name", b"job_name", "job_uid", b"job_uid", "job_version", b"job_version", "namespace", b"namespace", "parent_execution_ids", b"parent_execution_ids", "reason", b"reason", "reason_code", b"reason_code", "replay_of", b"replay_of", "request", b"request", "response", b"response", "scheduled_time", b"scheduled_time", "skipped_count", b"skipped_count", "skipped_until", b"skipped_until", "started_at", b"started_at", "status", b"status", "status_code", b"status_code", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "attempt_count", b"attempt_count", "attempts", b"attempts", "cause", b"cause", "complete_by", b"complete_by", "completed_at", b"completed_at", "delivery", b"delivery", "dispatcher", b"dispatcher", "duration", b"duration", "error", b"error", "id", b"id", "is_response_truncated", b"is_response_truncated", "is_settled", b"is_settled", "job_id", b"job_id", "job_name", b"job_name", "job_uid", b"job_uid", "job_version", b"job_version", "namespace", b"namespace", "parent_execution_ids", b"parent_execution_ids", "reason", b"reason", "reason_code", b"reason_code", "replay_of", b"replay_of", "request", b"request", "response", b"response", "scheduled_time", b"scheduled_time", "skipped_count", b"skipped_count", "skipped_until", b"skipped_until", "started_at", b"started_at", "status", b"status", "status_code", b"status_code", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

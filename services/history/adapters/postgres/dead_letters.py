@@ -29,7 +29,7 @@ async def follow(session: Session, records: Sequence[Record], first_seq: int, *,
     repeated = {each async for each in _settle(session, ends.replays, first_seq)}
     if ends.alive:
         await session.execute(
-            f"DELETE FROM dead_letters AS letter WHERE status = {int(Status.LOST)} AND id = ANY($1::uuid[])"
+            "DELETE FROM dead_letters AS letter WHERE id = ANY($1::uuid[])"
             f" AND EXISTS (SELECT FROM executions AS it WHERE it.id = letter.id AND it.status IN ({_ALIVE}))",
             ends.alive,
         )

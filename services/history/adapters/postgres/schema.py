@@ -51,17 +51,20 @@ COLUMNS: dict[str, str] = {
     "claimant": "text",
     "skipped_until_us": "bigint",
     "details": "bytea",
+    "is_settled": "smallint",
 }
 """Every column of a Record, in its order, and its type."""
 assert tuple(COLUMNS) == Record._fields
 
 _MAY_BE_NULL = {"started_us", "completed_us", "skipped_until_us"}
+_SINCE_SCHEMA_4 = {"is_settled"}
+_AT_FIRST = {name: kind for name, kind in COLUMNS.items() if name not in _SINCE_SCHEMA_4}
 _LOCK = 4_127_064_101
 """Number of the advisory lock that whoever makes or changes the tables holds."""
 
 FIRST = (
     "CREATE TABLE executions ("
-    + ", ".join(f"{name} {kind}{'' if name in _MAY_BE_NULL else ' NOT NULL'}" for name, kind in COLUMNS.items())
+    + ", ".join(f"{name} {kind}{'' if name in _MAY_BE_NULL else ' NOT NULL'}" for name, kind in _AT_FIRST.items())
     + ", seq bigint NOT NULL, PRIMARY KEY (id)) PARTITION BY RANGE (id)",
     "CREATE INDEX executions_by_job ON executions (namespace, job_id, scheduled_us, id)",
     "CREATE INDEX executions_by_time ON executions (namespace, scheduled_us, id)",
@@ -83,7 +86,7 @@ DEAD_LETTERS = (
     "CREATE TABLE dead_letters ("
     + ", ".join(
         f"{name} {kind}{'' if name in _MAY_BE_NULL - {'completed_us'} else ' NOT NULL'}"
-        for name, kind in COLUMNS.items()
+        for name, kind in _AT_FIRST.items()
     )
     + ", replayed_by bytea NOT NULL DEFAULT '', PRIMARY KEY (id))",
     "CREATE INDEX dead_letters_by_time"
@@ -103,7 +106,11 @@ DECISIONS = (
     " PRIMARY KEY (namespace, policy_id, time_us, id) INCLUDE (job_id, outcome, operation))",
     "CREATE INDEX decisions_by_policy_of ON decisions_by_policy (id)",
 )
-STEPS: tuple[Sequence[str], ...] = (FIRST, DEAD_LETTERS, DECISIONS)
+SETTLED = (
+    "ALTER TABLE executions ADD COLUMN is_settled smallint NOT NULL DEFAULT 0",
+    "ALTER TABLE dead_letters ADD COLUMN is_settled smallint NOT NULL DEFAULT 0",
+)
+STEPS: tuple[Sequence[str], ...] = (FIRST, DEAD_LETTERS, DECISIONS, SETTLED)
 """What makes schema 1 out of nothing, schema 2 out of schema 1, and so on. Steps that were released never change."""
 
 

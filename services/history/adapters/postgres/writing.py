@@ -45,19 +45,22 @@ ON CONFLICT (id) DO UPDATE SET
     dispatcher = CASE WHEN excluded.dispatcher = '' THEN old.dispatcher ELSE excluded.dispatcher END,
     skipped_until_us = excluded.skipped_until_us,
     details = CASE WHEN excluded.details = '' THEN old.details ELSE excluded.details END,
+    is_settled = excluded.is_settled,
     seq = excluded.seq
-WHERE old.status < 3 AND (
-    excluded.status = 3
-    OR excluded.delivery > old.delivery
-    OR excluded.delivery = old.delivery AND (
-        excluded.status > old.status
-        OR excluded.attempt_count > old.attempt_count
-        OR excluded.attempt_count = old.attempt_count AND excluded.reason_code = 16 AND old.reason_code <> 16
+WHERE CASE
+    WHEN excluded.is_settled = 1 THEN old.status <> 3 AND old.is_settled = 0 AND old.skipped_until_us IS NULL
+    WHEN old.status < 3 THEN
+        excluded.status = 3
+        OR excluded.delivery > old.delivery
+        OR excluded.delivery = old.delivery AND (
+            excluded.status > old.status
+            OR excluded.attempt_count > old.attempt_count
+            OR excluded.attempt_count = old.attempt_count AND excluded.reason_code = 16 AND old.reason_code <> 16
+        )
+    ELSE excluded.status IN (3, 4, 6, 7) AND (
+        old.status = 8 AND excluded.delivery <= old.delivery OR old.status = 5 AND old.skipped_until_us IS NULL
     )
-)
-OR excluded.status IN (3, 4, 6, 7) AND (
-    old.status = 8 AND excluded.delivery <= old.delivery OR old.status = 5 AND old.skipped_until_us IS NULL
-)
+END
 """
 
 

@@ -35,7 +35,7 @@ def follow(connection: sqlite3.Connection, records: Sequence[Record], first_seq:
     repeated = set(_settle(connection, ends.replays, first_seq))
     for part in _parts(ends.alive):
         connection.execute(
-            f"DELETE FROM dead_letters AS letter WHERE status = {int(Status.LOST)} AND id IN ({_marks(part)})"
+            f"DELETE FROM dead_letters AS letter WHERE id IN ({_marks(part)})"
             f" AND EXISTS (SELECT 1 FROM executions AS it WHERE it.id = letter.id AND it.status IN ({_ALIVE}))",
             part,
         )

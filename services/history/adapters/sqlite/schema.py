@@ -19,7 +19,7 @@ from typing import Literal
 from services.history.adapters.sqlite.errors import LedgerFileError, is_corruption
 from services.history.domain.records import Record
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 OLDEST_SQLITE = (3, 38, 0)
 CACHE_KIB = 64 * 1024
 CHECKPOINT_PAGES = 4_000
@@ -126,6 +126,10 @@ CREATE TABLE decisions_by_policy (
 ) WITHOUT ROWID;
 CREATE INDEX decisions_by_policy_of ON decisions_by_policy (id);
 """
+SINCE_VERSION_5 = """
+ALTER TABLE executions ADD COLUMN is_settled INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dead_letters ADD COLUMN is_settled INTEGER NOT NULL DEFAULT 0;
+"""
 
 Sync = Literal["full", "normal"]
 
@@ -210,8 +214,10 @@ def _update_tables(connection: sqlite3.Connection) -> None:
             _run(connection, FROM_VERSION_1)
         if version < 3:
             _run(connection, SINCE_VERSION_3)
-        if version < SCHEMA_VERSION:
+        if version < 4:
             _run(connection, SINCE_VERSION_4)
+        if version < SCHEMA_VERSION:
+            _run(connection, SINCE_VERSION_5)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except sqlite3.Error:

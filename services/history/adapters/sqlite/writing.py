@@ -46,19 +46,22 @@ ON CONFLICT (id) DO UPDATE SET
     dispatcher = CASE WHEN excluded.dispatcher = '' THEN dispatcher ELSE excluded.dispatcher END,
     skipped_until_us = excluded.skipped_until_us,
     details = CASE WHEN excluded.details = x'' THEN details ELSE excluded.details END,
+    is_settled = excluded.is_settled,
     seq = excluded.seq
-WHERE status < 3 AND (
-    excluded.status = 3
-    OR excluded.delivery > delivery
-    OR excluded.delivery = delivery AND (
-        excluded.status > status
-        OR excluded.attempt_count > attempt_count
-        OR excluded.attempt_count = attempt_count AND excluded.reason_code = 16 AND reason_code <> 16
+WHERE CASE
+    WHEN excluded.is_settled = 1 THEN status <> 3 AND is_settled = 0 AND skipped_until_us IS NULL
+    WHEN status < 3 THEN
+        excluded.status = 3
+        OR excluded.delivery > delivery
+        OR excluded.delivery = delivery AND (
+            excluded.status > status
+            OR excluded.attempt_count > attempt_count
+            OR excluded.attempt_count = attempt_count AND excluded.reason_code = 16 AND reason_code <> 16
+        )
+    ELSE excluded.status IN (3, 4, 6, 7) AND (
+        status = 8 AND excluded.delivery <= delivery OR status = 5 AND skipped_until_us IS NULL
     )
-)
-OR excluded.status IN (3, 4, 6, 7) AND (
-    status = 8 AND excluded.delivery <= delivery OR status = 5 AND skipped_until_us IS NULL
-)
+END
 """
 
 
