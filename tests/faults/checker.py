@@ -10,6 +10,7 @@ from tests.faults.checks.deliveries import check_targets
 from tests.faults.checks.duplicates import check_duplicates, check_ledger
 from tests.faults.checks.evidence import JobEvidence, Scene
 from tests.faults.checks.followers import check_followers
+from tests.faults.checks.freezes import check_freezes
 from tests.faults.checks.overlaps import check_overlaps
 from tests.faults.checks.reasons import check_reasons
 from tests.faults.checks.results import check_results
@@ -47,6 +48,7 @@ def _of_job(job: JobEvidence, scene: Scene, tally: Tally) -> Iterator[Violation]
     yield from check_early(job, scene)
     yield from check_wanted(job, scene)
     yield from check_overlaps(job, scene, tally)
+    yield from check_freezes(job, scene)
     yield from check_results(job, scene)
     yield from check_completions(job, scene)
 

@@ -194,12 +194,12 @@ def _links(cluster: Cluster, receiver: str) -> dict[str, str]:
 
 def _flags(cluster: Cluster, url: str) -> list[str]:
     layout, links = cluster.layout, cluster.links
-    counts = {"scheduler": layout.schedulers, "dispatcher": layout.dispatchers, "history": layout.histories}
+    names = ("scheduler", "dispatcher", "history", "policy")
     settings = {f"{service}.advertise": links[f"{service}/grpc"] for service in layout.services}
     settings["*.etcd_endpoints"] = ",".join(links[f"{member}/client"] for member in layout.members)
     settings |= {f"{member}.peer_advertise": links[f"{member}/peer"] for member in layout.members}
     flags = ["--etcd", str(layout.etcd_members), "--lease-ttl", "2s"]
-    flags += ["--replicas", ",".join(f"{name}={count}" for name, count in counts.items())]
+    flags += ["--replicas", ",".join(f"{name}={len(layout.of(name))}" for name in names)]
     if cluster.postgres is not None:
         real = address(cluster.postgres.port)
         flags += ["--postgres", url.replace(real, links[f"{POSTGRES}/sql"])]

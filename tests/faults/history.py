@@ -87,6 +87,8 @@ class JobRules:
     """Jobs (`namespace/id`) that it runs after."""
     completion_us: int = 0
     """Time that targets have to complete a run after they accepted it, with 202; 0: an answer ends a run."""
+    frozen_s: tuple[int, ...] = ()
+    """From which second of each minute to before which one a policy lets no run of it begin; empty: at any time."""
     created_us: int = 0
     """`created_at` as Chronos says it: `@every` counts from here. 0 when it is not known."""
 
@@ -293,6 +295,7 @@ def _rules(values: dict[str, Any]) -> JobRules:
         "concurrency": Concurrency,
         "missed": MissedPolicy,
         "depends_on": tuple,
+        "frozen_s": tuple,
     }
     return JobRules(**{name: kinds[name](value) if name in kinds else value for name, value in values.items()})
 

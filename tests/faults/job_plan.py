@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from tests.faults.freeze import FROZEN_S, TAGS
 from tests.faults.history import SECOND_US, Concurrency, Guarantee, JobRules, MissedPolicy
 
 ATTEMPTS = 3
@@ -41,6 +42,8 @@ class PlannedJob:
                 "max_interval": "1s",
             },
         }
+        if self.rules.frozen_s:
+            document["tags"] = TAGS
         if self.rules.completion_us:
             document["completion"] = {"deadline": f"{self.rules.completion_us / SECOND_US:g}s"}
         if self.rules.depends_on:
@@ -51,6 +54,7 @@ class PlannedJob:
 
 MOST_ONCE = {"guarantee": Guarantee.AT_MOST_ONCE}
 LATER = {"completion_us": 6 * SECOND_US}
+FROZEN = {"frozen_s": FROZEN_S}
 KINDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     # name, path, rules
     ("second", "ok", {"schedule": "* * * * * *", "concurrency": Concurrency.ALLOW}),
@@ -72,6 +76,9 @@ KINDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("accepting-forbid", "accept", {"schedule": "*/3 * * * * *", "concurrency": Concurrency.FORBID, **LATER}),
     ("accepting-replace", "accept", {"schedule": "@every 3s", "concurrency": Concurrency.REPLACE, **LATER}),
     ("accepting-once", "accept", {"schedule": "@every 5s", **MOST_ONCE, **LATER}),
+    ("frozen", "ok", {"schedule": "* * * * * *", "concurrency": Concurrency.ALLOW, **FROZEN}),
+    ("frozen-forbid", "slow/300", {"schedule": "*/2 * * * * *", "concurrency": Concurrency.FORBID, **FROZEN}),
+    ("frozen-once", "ok", {"schedule": "@every 3s", "concurrency": Concurrency.ALLOW, **MOST_ONCE, **FROZEN}),
     ("by-hand-once", "ok", {"schedule": "@manual", "concurrency": Concurrency.ALLOW, **MOST_ONCE}),
 )
 OTHER_SCHEDULES = (

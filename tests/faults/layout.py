@@ -16,6 +16,7 @@ class Layout:
     schedulers: int = 3
     dispatchers: int = 2
     histories: int = 2
+    policies: int = 2
     etcd_members: int = 3
     has_postgres: bool = True
     has_small_disk: bool = True
@@ -26,7 +27,8 @@ class Layout:
     @property
     def services(self) -> tuple[str, ...]:
         """Every replica of every service."""
-        return (*self.of("scheduler"), *self.of("dispatcher"), *self.of("history"), "gateway-0")
+        replicas = ("scheduler", "dispatcher", "history", "policy", "gateway")
+        return tuple(replica for name in replicas for replica in self.of(name))
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -44,6 +46,7 @@ class Layout:
             "scheduler": self.schedulers,
             "dispatcher": self.dispatchers,
             "history": self.histories,
+            "policy": self.policies,
             "gateway": 1,
             "etcd": self.etcd_members,
         }

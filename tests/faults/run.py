@@ -19,6 +19,7 @@ from tests.faults.cluster import ENDPOINT, Cluster, running_cluster
 from tests.faults.completer import completing
 from tests.faults.evidence import arrivals_of, records_of
 from tests.faults.fault_plan import PlannedFault, plan_faults
+from tests.faults.freeze import create_freeze
 from tests.faults.healing import heal, is_settled, is_well
 from tests.faults.history import History, Limits, save
 from tests.faults.layout import POSTGRES, SQLITE_LAYOUT, Layout
@@ -92,8 +93,9 @@ async def _live(
     plan: Plan, cluster: Cluster, folder: Path, limits: Limits, tell: Callable[[str], None]
 ) -> tuple[History, tuple[str, ...]]:
     log = FaultLog()
-    began = now_us()
     async with cluster.api() as api, completing(api, folder / "arrivals.jsonl") as completer:
+        await create_freeze(api)
+        began = now_us()
         workload = Workload(api, cluster.links[ENDPOINT])
         async with asyncio.TaskGroup() as group:
             group.create_task(workload.run(plan.calls, began))

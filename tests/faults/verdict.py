@@ -35,6 +35,8 @@ class ViolationKind(StrEnum):
     NO_TARGET = "NO_TARGET"
     """A run that no version of the job asks for."""
     OVERLAP = "OVERLAP"
+    FORBIDDEN = "FORBIDDEN"
+    """A run began although a policy forbids it."""
     TRIGGER_LOST = "TRIGGER_LOST"
     COMPLETION_LOST = "COMPLETION_LOST"
     """A target told how a run ended, that was acknowledged, and the ledger says something else."""

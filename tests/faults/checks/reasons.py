@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tests.faults.checks.evidence import FINAL, JobEvidence, Run, Scene, Stretch
+from tests.faults.checks.freezes import why_not_refused
 from tests.faults.checks.rules_in_force import EVER_US
 from tests.faults.history import Concurrency, Guarantee, JobRules, MissedPolicy, Record
 from tests.faults.verdict import Violation, ViolationKind, seconds
@@ -51,6 +52,8 @@ def _untrue(job: JobEvidence, run: Run, record: Record, scene: Scene) -> str:
             return _dependency_failed(record, scene)
         case "BREAKER_OPEN":
             return _breaker_open(run, scene)
+        case "POLICY":
+            return why_not_refused(_rules(job, run), run, _decided(run), scene)
         case "ACCEPTED" if record.status == "TIMED_OUT":
             return ""  # judged in completions.py
         case "INTERRUPTED" | "REASON_UNSPECIFIED" if record.status == "LOST":
@@ -76,7 +79,11 @@ def _overlap(job: JobEvidence, run: Run, scene: Scene) -> str:
         return "its concurrency was not FORBID"
     since_us = scene.faults.trouble_before(run.scheduled_us) - scene.limits.epsilon_us
     until_us = _decided(run) + scene.limits.epsilon_us
-    return "" if job.was_under_way(since_us, until_us) else "no other run of the job was under way"
+    if job.was_under_way(since_us, until_us):
+        return ""
+    asked_about = (other for other in job.runs if other.record is not None and other.record.reason_code == "POLICY")
+    was_waiting = any(other.scheduled_us <= until_us and _decided(other) >= since_us for other in asked_about)
+    return "" if was_waiting else "no other run of the job was under way"
 
 
 def _queue_full(job: JobEvidence, run: Run, scene: Scene) -> str:

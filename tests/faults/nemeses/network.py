@@ -81,7 +81,7 @@ def _from_database(random: Random, layout: Layout) -> Nodes:
     return (random.choice(layout.of("history")), ELSE, POSTGRES)
 
 
-ANY = ("scheduler", "dispatcher", "history", "etcd")
+ANY = ("scheduler", "dispatcher", "history", "policy", "etcd")
 KINDS = (
     Nemesis(kind="partition-halves", choose=_halves, strike=_while(_apart)),
     Nemesis(kind="partition-one-node", choose=one_of(*ANY), strike=_while(_isolated)),
@@ -91,6 +91,7 @@ KINDS = (
     Nemesis(kind="partition-dispatcher-history", choose=_pair("dispatcher", "history"), strike=_while(_apart)),
     Nemesis(kind="partition-scheduler-dispatcher", choose=_pair("scheduler", "dispatcher"), strike=_while(_apart)),
     Nemesis(kind="refused-scheduler-dispatcher", choose=_pair("scheduler", "dispatcher"), strike=_while(_refused)),
+    Nemesis(kind="partition-scheduler-policy", choose=_pair("scheduler", "policy"), strike=_while(_apart)),
     Nemesis(
         kind="partition-history-postgres",
         choose=_from_database,

@@ -55,6 +55,8 @@ KINDS = (
     Nemesis(kind="kill-scheduler", choose=one_of("scheduler"), strike=kill),
     Nemesis(kind="kill-dispatcher", choose=one_of("dispatcher"), strike=kill),
     Nemesis(kind="kill-history", choose=one_of("history"), strike=kill),
+    Nemesis(kind="kill-policy", choose=one_of("policy"), strike=kill),
+    Nemesis(kind="kill-all-policies", choose=lambda random, layout: layout.of("policy"), strike=kill),
     Nemesis(kind="kill-edge", choose=lambda random, layout: (random.choice(("gateway-0", ENVOY)),), strike=kill),
     Nemesis(kind="kill-scheduler-and-dispatcher", choose=_one_of_each, strike=kill),
     Nemesis(kind="kill-etcd", choose=one_of("etcd"), strike=kill),
@@ -62,6 +64,7 @@ KINDS = (
     Nemesis(kind="pause-scheduler", choose=one_of("scheduler"), strike=pause, shortest_s=LONGER_THAN_THE_LEASE_S),
     Nemesis(kind="pause-dispatcher", choose=one_of("dispatcher"), strike=pause, shortest_s=LONGER_THAN_THE_LEASE_S),
     Nemesis(kind="pause-history", choose=one_of("history"), strike=pause, shortest_s=LONGER_THAN_THE_LEASE_S),
+    Nemesis(kind="pause-policy", choose=one_of("policy"), strike=pause, shortest_s=LONGER_THAN_THE_LEASE_S),
     Nemesis(kind="pause-etcd", choose=one_of("etcd"), strike=pause, shortest_s=LONGER_THAN_THE_LEASE_S),
     Nemesis(kind="restart-service", choose=_any_service, strike=restart),
 )

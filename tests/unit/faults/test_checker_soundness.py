@@ -105,6 +105,10 @@ def overlap(story: Story) -> None:
     story.change_arrival(40, lambda arrival: replace(arrival, ended_us=at(52)))
 
 
+def forbidden(story: Story) -> None:
+    story.calls = [replace(story.calls[0], rules=with_rules(frozen_s=(45, 55)))]
+
+
 def trigger_lost(story: Story) -> None:
     story.call(CallKind.TRIGGER, 55, execution_id="asked")
 
@@ -147,6 +151,7 @@ PLANTED: dict[Kind, Callable[[Story], None]] = {
     Kind.AFTER_UPDATE: after_update,
     Kind.NO_TARGET: no_target,
     Kind.OVERLAP: overlap,
+    Kind.FORBIDDEN: forbidden,
     Kind.TRIGGER_LOST: trigger_lost,
     Kind.COMPLETION_LOST: completion_lost,
     Kind.RETRIES: retries,
