@@ -9,6 +9,8 @@ from tests.faults.layout import POSTGRES, RECEIVER, Layout
 from tests.faults.links import Mode, Rule, between, one_way
 from tests.faults.nemeses.nemesis import Nemesis, Nodes, one_of
 
+LONGER_THAN_RUNS_WAIT_S = 14.0
+"""A run waits for policies for 10 s."""
 ELSE = "|"
 """Stands between two groups of nodes."""
 
@@ -91,7 +93,13 @@ KINDS = (
     Nemesis(kind="partition-dispatcher-history", choose=_pair("dispatcher", "history"), strike=_while(_apart)),
     Nemesis(kind="partition-scheduler-dispatcher", choose=_pair("scheduler", "dispatcher"), strike=_while(_apart)),
     Nemesis(kind="refused-scheduler-dispatcher", choose=_pair("scheduler", "dispatcher"), strike=_while(_refused)),
-    Nemesis(kind="partition-scheduler-policy", choose=_pair("scheduler", "policy"), strike=_while(_apart)),
+    Nemesis(
+        kind="partition-scheduler-policy",
+        choose=_pair("scheduler", "policy"),
+        strike=_while(_apart),
+        shortest_s=8.0,
+        longest_s=LONGER_THAN_RUNS_WAIT_S,
+    ),
     Nemesis(
         kind="partition-history-postgres",
         choose=_from_database,
