@@ -1,7 +1,7 @@
 """The table of dead letters. See domain/dead_letters.py for which executions have one.
 
-A letter is a copy of its execution's row: it stays when that goes. A transaction in which nothing dies and nothing is
-repeated does nothing here; while any LOST one has a letter, one in which something succeeds looks whether it was that.
+A letter is a copy of its execution's row: it stays when that goes. A transaction in which nothing dies, is repeated or
+is settled does nothing here; while a LOST one has a letter, one in which something succeeds looks whether it was that.
 """
 
 import json
