@@ -8,6 +8,8 @@ from chronos.scheduler.v1.stored_job_pb2 import StoredCompletion
 from libs.etcd import keys
 from libs.etcd.lease import Lease
 from services.dispatcher.claims import Claims
+from services.history.domain import transitions
+from services.history.domain.records import Record
 from services.scheduler.adapters.etcd_completions import EtcdCompletionStore
 from services.scheduler.adapters.etcd_shards import EtcdShardStore
 from services.scheduler.domain import identity
@@ -95,6 +97,16 @@ def ends_contested() -> None:
     EtcdCompletionStore.add = add  # type: ignore[method-assign]
 
 
+def ends_unmarked() -> None:
+    """History takes the end that was put down for an accepted run as it takes what a delivery comes to."""
+    original = transitions.advance
+
+    def advance(stored: Record | None, news: Record) -> Record:
+        return original(stored, news._replace(is_settled=0))
+
+    vars(ledgers)["advance"] = advance
+
+
 def identity_by_owner() -> None:
     """Each owner gives an occurrence an identity of its own."""
 
@@ -109,6 +121,6 @@ MUTANTS: Mapping[str, Callable[[], None]] = {
     for mutant in (
         epoch_unchecked, claims_unchecked, claims_not_awaited, watermark_too_early, lease_never_distrusted,
         no_second_delivery, tombstones_ignored, triggers_forgotten, identity_by_owner, follow_ups_forgotten,
-        ends_contested,
+        ends_contested, ends_unmarked,
     )
 }  # fmt: skip
