@@ -50,7 +50,7 @@ class Deliveries:
         identity = delivery.execution_id
         if (held := self._held.get(identity)) is not None:
             self._take_over(held, delivery, outbox)
-        elif (end := self._recent.find(identity)) is not None and end.counts_for(delivery.delivery):
+        elif (end := self._recent.find(identity)) is not None and _counts_for(end, delivery):
             outbox.tell(_remembered(identity, end))
         elif self._is_draining:
             held = Held(delivery=delivery, progress=resume(attempts), listener=outbox, creditor=None)
@@ -188,6 +188,11 @@ class Deliveries:
             held.give_permit_back()
         if self._held.get(held.id) is held:
             del self._held[held.id]
+
+
+def _counts_for(end: End, delivery: Delivery) -> bool:
+    """Whether nothing is to be sent: what may be sent once was sent, whichever delivery it was."""
+    return delivery.plan.is_at_most_once or end.counts_for(delivery.delivery)
 
 
 def _remembered(execution_id: str, end: End) -> Event:

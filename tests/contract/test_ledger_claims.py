@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.history.domain.records import NOTHING_REFUSED, Batch, Record, Refused, Status
+from services.history.domain.records import ACCEPTED, NOTHING_REFUSED, Batch, Record, Refused, Status
 from tests.contract.ledger_stores import STORES, Store, stored
 from tests.fakes.history_records import execution_id, record
 
@@ -39,6 +39,13 @@ async def test_a_claim_is_granted_again_to_its_claimant_only(store: Store) -> No
     assert await store.ledger.take(claims(claim("b", delivery=2))) == CLAIMED
     found = await stored(store)
     assert (found.claimant, found.delivery, found.attempt_count) == ("a", 1, 2)
+
+
+async def test_what_a_target_has_accepted_cannot_be_claimed_again_not_even_by_its_claimant(store: Store) -> None:
+    await store.ledger.take(claims(claim("a")))
+    await store.ledger.take(Batch([record(1, Status.RUNNING, reason_code=ACCEPTED)]))
+    assert await store.ledger.take(claims(claim("a", delivery=2))) == CLAIMED
+    assert ((await stored(store)).reason_code, (await stored(store)).delivery) == (ACCEPTED, 1)
 
 
 async def test_what_was_begun_without_a_claim_cannot_be_claimed(store: Store) -> None:

@@ -31,6 +31,7 @@ from services.scheduler.firing.settler import Settler
 from services.scheduler.firing.shard_jobs import ShardJobs
 from services.scheduler.firing.shards import ShardRunner
 from services.scheduler.firing.ticker import Ticker
+from services.scheduler.firing.unforeseen import Unforeseen
 from services.scheduler.firing.watermarks import Watermarks
 from services.scheduler.policies.run_gate import RunGate
 from services.scheduler.policies.run_questions import RunAsked
@@ -38,6 +39,7 @@ from services.scheduler.ports.ledger import Reason, Status
 from services.scheduler.ports.orders import ShardChange
 from services.scheduler.ports.policies import Decided, Operation
 from tests.fakes.clock import FakeClock
+from tests.fakes.dependencies import FakeDependants
 from tests.fakes.namespaces import FakeNamespaceBook
 from tests.fakes.scheduler import FakeJobStore, FakeLedger, FakeLink, FakeShardStore
 from tests.fakes.versions import FakeCompletionStore, FakeVersionStore
@@ -130,6 +132,7 @@ class FakeFollowers:
         self.begun: list[str] = []
         self.resumed: list[str] = []
         self.adopted: list[str] = []
+        self.explanations: list[str] = []
         self.ended: list[tuple[str, Status, Reason]] = []
 
     def begin(self, shard: OwnedShard, run: Run) -> None:
@@ -143,6 +146,9 @@ class FakeFollowers:
 
     def adopt(self, shard: OwnedShard, follow_ups: Iterable[stored_job_pb2.StoredFollowUp]) -> None:
         self.adopted += [follow_up.execution_id for follow_up in follow_ups]
+
+    def explained(self, shard: OwnedShard, run: Run) -> None:
+        self.explanations.append(run.execution_id)
 
     def noticed(self, shard: OwnedShard, follow_up: stored_job_pb2.StoredFollowUp) -> None:
         return
@@ -245,12 +251,16 @@ class Bench:
             timeline=self.timeline, absences=self.absences, past=past, endings=endings, admission=self.admission,
             rounds=self.rounds, calendars=self.calendars, clock=self.clock,
         )  # fmt: skip
+        self.dependants = FakeDependants()
+        self.unforeseen = Unforeseen(
+            ledger=self.ledger, dependants=self.dependants, resume=self.followers.resume, clock=self.clock
+        )
         self.runner = ShardRunner(
             shards=self.shards, jobs=self.store, calendars=self.calendars, ledger=self.ledger,
             dispatchers=NoDispatchersToWaitFor(), owned=self.owned, shard_jobs=shard_jobs, past=past,
             begun=self.begun, endings=endings, admission=self.admission,
-            orders=orders, follow_ups=self.followers, rounds=self.rounds, outbox=self.outbox,
-            watermarks=self.watermarks, clock=self.clock,
+            orders=orders, follow_ups=self.followers, rounds=self.rounds, unforeseen=self.unforeseen,
+            outbox=self.outbox, watermarks=self.watermarks, clock=self.clock,
         )  # fmt: skip
 
     def make_gate(self) -> RunGate:

@@ -22,13 +22,13 @@ def is_stale(news: Record, sealed_epoch: int) -> bool:
 
 
 def is_granted(claim: Record, stored: Record | None) -> bool:
-    """Whether a claim counts: nobody else has begun the execution, and it has not ended.
+    """Whether a claim counts: nobody else has begun the execution, and neither has it ended nor its target accepted it.
 
     The same claim again is granted again. One of an earlier delivery than the stored one is not.
     """
     if stored is None:
         return True
-    if stored.is_final or claim.delivery < stored.delivery:
+    if stored.is_final or stored.reason_code == ACCEPTED or claim.delivery < stored.delivery:
         return False
     return stored.status == Status.PENDING or stored.claimant == claim.claimant
 

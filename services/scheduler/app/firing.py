@@ -32,6 +32,7 @@ from services.scheduler.firing.settler import Settler
 from services.scheduler.firing.shard_jobs import ShardJobs
 from services.scheduler.firing.shards import ShardRunner
 from services.scheduler.firing.ticker import Ticker
+from services.scheduler.firing.unforeseen import Unforeseen
 from services.scheduler.firing.watermarks import Watermarks
 from services.scheduler.policies.questions import Questions
 from services.scheduler.policies.run_gate import RunGate
@@ -113,11 +114,12 @@ def build_firing(
         timeline=timeline, absences=absences, past=past, endings=endings, admission=admission, rounds=rounds,
         calendars=stores.calendar_book, clock=clock,
     )  # fmt: skip
+    unforeseen = Unforeseen(ledger=ledger, dependants=stores.dependants, resume=follow_ups.resume, clock=clock)
     runner = ShardRunner(
         shards=stores.shards, jobs=stores.jobs, calendars=stores.calendar_book, ledger=ledger, dispatchers=pool,
         owned=owned, shard_jobs=shard_jobs, past=past, begun=begun, endings=endings,
-        admission=admission, orders=orders, follow_ups=follow_ups, rounds=rounds, outbox=outbox,
-        watermarks=watermarks, clock=clock,
+        admission=admission, orders=orders, follow_ups=follow_ups, rounds=rounds, unforeseen=unforeseen,
+        outbox=outbox, watermarks=watermarks, clock=clock,
     )  # fmt: skip
     ownership = ShardOwnership(node.etcd, lease, peers, node.member, shard_count, own, clock)
     parts = FiringParts(

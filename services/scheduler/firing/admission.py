@@ -365,6 +365,7 @@ class Admission:
             self._settler.settle_cancel(shard, run.execution_id)
             if run.cause is not Cause.SCHEDULE:
                 self._settler.settle(shard, run.execution_id)
+            self._followers.explained(shard, run)
 
         self._notes.add_run(shard, run, status=status, code=code, reason=reason, on_recorded=settle)
 

@@ -130,6 +130,13 @@ class FollowUps:
         is_told, now_us = _is_told(status, reason), microseconds(self._clock.now())
         self._add(_Ended(shard, follow_up or _follow_up(run), status, is_told, now_us, follow_up is not None))
 
+    def explained(self, shard: OwnedShard, run: Run) -> None:
+        """The ledger has that a run does not take place: a follow-up of an earlier owner need not wait for its look."""
+        known = self._shards.get(shard)
+        if known is not None and (look := known.looks.get(run.execution_id)) is not None:
+            look.next = self._clock.monotonic()
+            self._wake.set()
+
     def adopt(self, shard: OwnedShard, follow_ups: Iterable[StoredFollowUp]) -> None:
         """Takes over what an earlier owner has not told. Ends that nobody reports any more are looked up in history."""
         known = self._shards.setdefault(shard, _Shard())

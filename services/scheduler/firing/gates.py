@@ -61,6 +61,9 @@ class Followers(Protocol):
     def end(self, shard: OwnedShard, run: Run, status: Status, reason: Reason) -> None:
         """The run has ended, and the ledger knows it."""
 
+    def explained(self, shard: OwnedShard, run: Run) -> None:
+        """The ledger has that the run does not take place."""
+
     def noticed(self, shard: OwnedShard, follow_up: stored_job_pb2.StoredFollowUp) -> None:
         """The store has the follow-up of a run."""
 

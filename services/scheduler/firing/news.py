@@ -25,8 +25,11 @@ def is_outdated(event: delivery.DeliveryEvent, run: Run | None, *, is_adopted: b
 
 
 def is_overtaken(event: delivery.DeliveryEvent, find: Callable[[str], Run | None]) -> bool:
-    """Whether it tells an end that the ledger does not take: it goes by the latest delivery, but for a success."""
+    """Whether it tells an end that the ledger does not take: it goes by the latest delivery, but for a success.
+
+    Of what may be sent once, no later delivery is begun.
+    """
     if event.kind not in ENDS or event.status == execution_pb2.Execution.SUCCESS:
         return False
     run = find(event.execution_id)
-    return run is not None and 0 < event.delivery < run.delivery
+    return run is not None and not run.job.is_at_most_once and 0 < event.delivery < run.delivery

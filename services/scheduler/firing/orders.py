@@ -7,14 +7,13 @@ from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import stored_job_pb2
 
 from libs.clock import Clock
-from services.scheduler.convert.firing import cause_of, deleted_job, firing_job, moment, promised_run
-from services.scheduler.domain.identity import microseconds
+from services.scheduler.convert.firing import deleted_job, firing_job, promised_run
 from services.scheduler.domain.occurrence import FiringJob, Run
 from services.scheduler.domain.schedule.calendar import DaySet
 from services.scheduler.domain.schedule.errors import ScheduleError
 from services.scheduler.firing.admission import Admission
 from services.scheduler.firing.gates import Followers
-from services.scheduler.firing.notes import Notes, describe
+from services.scheduler.firing.notes import Notes
 from services.scheduler.firing.owned import OwnedShard
 from services.scheduler.firing.settler import Settler
 from services.scheduler.ports.jobs import JobStore
@@ -144,15 +143,10 @@ class Orders:
             return None
 
     def _explain(self, shard: OwnedShard, trigger: stored_job_pb2.StoredTrigger, code: Reason, reason: str) -> None:
-        execution = describe(
-            deleted_job(trigger.namespace, trigger.job_id, trigger.job_uid),
-            trigger.execution_id,
-            microseconds(moment(trigger)),
-            now=self._clock.now(),
-            reason=reason,
-            code=code,
-            cause=cause_of(trigger),
-        )
-        self._notes.add(
-            shard, execution, shard.horizon_us + 1, on_recorded=lambda: self._settler.settle(shard, execution.id)
-        )
+        job = deleted_job(trigger.namespace, trigger.job_id, trigger.job_uid)
+        run = promised_run(trigger, job, shard=shard.shard, epoch=shard.epoch)
+
+        def settle() -> None:
+            self._settler.settle(shard, run.execution_id)
+
+        self._notes.add_run(shard, run, status=Execution.SKIPPED, code=code, reason=reason, on_recorded=settle)

@@ -14,6 +14,7 @@ from services.scheduler.ports.orders import ShardStore
 UNSEEN = timedelta(seconds=10)
 StoredJob = stored_job_pb2.StoredJob
 Versions = Mapping[tuple[str, int], Sequence[StoredJob]]
+JobName = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +22,13 @@ class ShardPast:
     """What is to be made up for besides the jobs as they are.
 
     `versions` are those that came before a version, given as (uid, number), the oldest first. No change that the owner
-    before may not have known came into force before `floor`.
+    before may not have known came into force before `floor`; `changed` are the jobs (namespace, id) that have one.
     """
 
     versions: Versions
     tombstones: Sequence[stored_job_pb2.StoredTombstone]
     floor: datetime
+    changed: frozenset[JobName]
 
 
 class Past:
@@ -44,8 +46,14 @@ class Past:
         found = [tombstone for tombstone in await self._shards.tombstones(shard) if _uid(tombstone) not in uids]
         earlier = (stored for path in versions.values() for stored in path)
         late = [*jobs, *earlier, *(job for tombstone in found for job in tombstone.versions)]
-        changes = [since for stored in late if (since := in_force_since(stored)) > limit]
-        return ShardPast(versions=versions, tombstones=found, floor=min([watermark, *changes]))
+        changes = [(stored.job, since) for stored in late if (since := in_force_since(stored)) > limit]
+        changed = [*(job for job, _ in changes), *(tombstone.versions[-1].job for tombstone in found)]
+        return ShardPast(
+            versions=versions,
+            tombstones=found,
+            floor=min([watermark, *(since for _, since in changes)]),
+            changed=frozenset((job.namespace, job.id) for job in changed),
+        )
 
     async def of_jobs(self, jobs: Sequence[StoredJob], *, known: Mapping[str, int], limit: datetime) -> Versions:
         """The versions that came before these, back to the one that is known of the job (uid → number).

@@ -24,8 +24,9 @@ from services.scheduler.firing.endings import Endings
 from services.scheduler.firing.orders import Calendars, Orders
 from services.scheduler.firing.outbox import Outbox
 from services.scheduler.firing.owned import OwnedShard, OwnedShards
-from services.scheduler.firing.past import UNSEEN, Past, ShardPast
+from services.scheduler.firing.past import UNSEEN, JobName, Past, ShardPast
 from services.scheduler.firing.shard_jobs import JobRounds, ShardJobs
+from services.scheduler.firing.unforeseen import Unforeseen
 from services.scheduler.firing.watermarks import Watermarks
 from services.scheduler.ports.jobs import JobStore
 from services.scheduler.ports.ledger import Dispatchers, Ledger, Sealed
@@ -96,6 +97,7 @@ class ShardRunner:
         orders: Orders,
         follow_ups: FollowUps,
         rounds: Rounds,
+        unforeseen: Unforeseen,
         outbox: Outbox,
         watermarks: Watermarks,
         clock: Clock,
@@ -114,6 +116,7 @@ class ShardRunner:
         self._orders = orders
         self._follow_ups = follow_ups
         self._rounds = rounds
+        self._unforeseen = unforeseen
         self._outbox = outbox
         self._watermarks = watermarks
         self._clock = clock
@@ -144,12 +147,13 @@ class ShardRunner:
             shard = OwnedShard(number, epoch, microseconds(mark), unseen_us=microseconds(mark - UNSEEN))
             try:
                 sealed = replace(sealed, recorded=sealed.recorded | known)
-                await self._begin(shard, sealed, first_jobs, past, first_triggers)
+                names = await self._begin(shard, sealed, first_jobs, past, first_triggers)
                 metrics.TAKEOVER.observe(self._clock.monotonic() - began)
                 async with TaskGroup() as group:
                     group.create_task(self._follow_jobs(shard, jobs))
                     group.create_task(self._follow_orders(shard, triggers))
                     group.create_task(self._follow_calendars(shard))
+                    group.create_task(self._unforeseen.resume(shard, names, sealed.recorded))
                     group.create_task(self._endings.sweep(shard))
             finally:
                 await self._end(shard)
@@ -185,12 +189,14 @@ class ShardRunner:
 
     async def _begin(
         self, shard: OwnedShard, sealed: Sealed, jobs: ShardChange, past: ShardPast, orders: ShardChange
-    ) -> None:
+    ) -> Sequence[JobName]:
+        """Begins to fire; gives the jobs of which an earlier owner may have begun runs that nobody comes upon here."""
         promised = {execution.id for execution in sealed.unfinished if _is_promised(execution)}
         shard.recorded = set(sealed.recorded - promised)
         await self._shard_jobs.load(shard, jobs, past)
         unfinished = [execution for execution in sealed.unfinished if execution.id not in promised]
         begun = await self._begun.of(shard, unfinished)
+        names = self._unforeseen.hold(shard, past.changed)
         self._owned.add(shard)
         self._follow_ups.adopt(shard, orders.follow_ups)  # first, so that what is durable is not put again
         self._adopt(shard, [(execution, begun[execution.id]) for execution in unfinished], orders.triggers)
@@ -204,6 +210,7 @@ class ShardRunner:
             unfinished=len(sealed.unfinished),
             watermark=moment_of(shard.horizon_us).isoformat(),
         )
+        return names
 
     async def _end(self, shard: OwnedShard) -> None:
         """Stops firing at once; then, if the shard is still ours, waits a moment for what is on its way."""
