@@ -16,7 +16,7 @@ from libs.log import get_logger
 from services.scheduler.convert.completions import span_of
 from services.scheduler.domain.identity import microseconds, moment_of
 from services.scheduler.domain.occurrence import Run
-from services.scheduler.firing.notes import Notes, describe
+from services.scheduler.firing.notes import Notes, describe_run
 from services.scheduler.firing.outbox import Outbox
 from services.scheduler.firing.owned import OwnedShard, OwnedShards
 from services.scheduler.firing.settler import Settler
@@ -210,8 +210,6 @@ def _overdue(run: Run, *, now: datetime) -> stored_job_pb2.StoredCompletion:
 
 def _end(run: Run, *, now: datetime, reason: str, code: Reason, status: Status) -> stored_job_pb2.StoredCompletion:
     """An end that the owner of a run decides."""
-    end = describe(
-        run.job, run.execution_id, run.scheduled_us, now=now, reason=reason, code=code, status=status, cause=run.cause
-    )
+    end = describe_run(run, now=now, reason=reason, code=code, status=status)
     end.delivery = run.delivery
     return stored_job_pb2.StoredCompletion(execution=end)

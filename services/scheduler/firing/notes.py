@@ -68,13 +68,7 @@ class Notes:
         on_recorded: Callable[[], None] = lambda: None,
     ) -> None:
         """Explains what became of one run."""
-        execution = describe(
-            run.job, run.execution_id, run.scheduled_us, now=self._clock.now(), reason=reason, code=code,
-            status=status, cause=run.cause,
-        )  # fmt: skip
-        execution.actor = run.origin.actor
-        execution.replay_of = run.origin.replay_of
-        execution.parent_execution_ids.extend(run.origin.parent_execution_ids)
+        execution = describe_run(run, now=self._clock.now(), reason=reason, code=code, status=status)
         if status != Execution.SKIPPED:
             execution.delivery = run.delivery
         if status == Execution.PENDING:
@@ -219,6 +213,17 @@ def describe(
     )
     execution.scheduled_time.FromDatetime(moment_of(scheduled_us))
     execution.completed_at.FromDatetime(now)
+    return execution
+
+
+def describe_run(run: Run, *, now: datetime, reason: str, code: Reason, status: Status) -> Execution:
+    """The same of a run, with where it comes from: this may be the first that the ledger hears of it."""
+    execution = describe(
+        run.job, run.execution_id, run.scheduled_us, now=now, reason=reason, code=code, status=status, cause=run.cause
+    )
+    execution.actor = run.origin.actor
+    execution.replay_of = run.origin.replay_of
+    execution.parent_execution_ids.extend(run.origin.parent_execution_ids)
     return execution
 
 

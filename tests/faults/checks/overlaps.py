@@ -30,7 +30,7 @@ def check_overlaps(job: JobEvidence, scene: Scene, tally: Tally) -> Iterator[Vio
     if not any(rules.concurrency in ALONE for rules in job.rules.ever):
         return
     latest: Span | None = None
-    spans = [span for run in job.runs if run.cause in CAUSES for span in _spans(run)]
+    spans = [span for run in job.runs if run.cause in CAUSES for span in _spans(run, scene)]
     for span in sorted(spans, key=lambda span: span.began_us):
         if latest is not None and latest.run is not span.run and latest.ended_us > span.began_us:
             if scene.faults.is_near(latest.began_us, span.began_us):
@@ -41,20 +41,20 @@ def check_overlaps(job: JobEvidence, scene: Scene, tally: Tally) -> Iterator[Vio
             latest = span
 
 
-def _spans(run: Run) -> Iterator[Span]:
+def _spans(run: Run, scene: Scene) -> Iterator[Span]:
     """The times in which a run was under way. A raw duplicate begins another one."""
     if not run.arrivals:
         return
     first = last = run.arrivals[0]
     for arrival in run.arrivals[1:]:
         if not (is_repeatable(last) and arrival.attempt > last.attempt):
-            yield Span(first.began_us, _end(run, last), run)
+            yield Span(first.began_us, _end(run, last, scene), run)
             first = arrival
         last = arrival
-    yield Span(first.began_us, _end(run, last), run)
+    yield Span(first.began_us, _end(run, last, scene), run)
 
 
-def _end(run: Run, arrival: Arrival) -> int:
+def _end(run: Run, arrival: Arrival, scene: Scene) -> int:
     """When a request was over. One that Chronos gave up is not judged: the receiver cannot tell when that was."""
     if arrival.ended_us is None or arrival.is_early_close:
         return arrival.began_us
@@ -63,7 +63,7 @@ def _end(run: Run, arrival: Arrival) -> int:
         return arrival.ended_us
     ends = [call.sent_us for call in run.completions]  # also before its own answer
     if run.record is not None and run.record.completed_us is not None:
-        ends.append(run.record.completed_us)
+        ends.append(run.record.completed_us - scene.limits.clock_error_us)
     return max(arrival.began_us, min(ends, default=arrival.ended_us))
 
 
