@@ -189,6 +189,19 @@ async def test_an_accepted_run_is_cancelled_without_a_dispatcher(bench: Bench) -
         assert (bench.quotas.running, link.cancelled) == (0, [])
 
 
+async def test_a_run_that_is_called_off_says_where_it_comes_from(bench: Bench) -> None:
+    """That may be the first that the ledger hears of it."""
+    asked = trigger(FIRST, cause=Execution.DEPENDENCY, parent_execution_ids=["p1"], actor="key-2")
+    bench.link()
+    async with bench.owning(stored(schedule=ONCE_A_YEAR, completion=MINUTE)):
+        bench.order(triggers=[asked])
+        await bench.clock.advance(timedelta(milliseconds=500))
+        bench.order(cancels=[WISH])
+        await hear(bench)
+        (end,) = bench.noted(Execution.CANCELLED)
+        assert (end.cause, list(end.parent_execution_ids), end.actor) == (Execution.DEPENDENCY, ["p1"], "key-2")
+
+
 async def test_what_its_target_has_told_is_not_cancelled_any_more(bench: Bench) -> None:
     link = bench.link()
     async with bench.owning(stored(schedule=ONCE_A_YEAR, completion=MINUTE)):

@@ -333,6 +333,24 @@ async def test_that_a_job_came_to_depend_survives_the_owner_of_the_run() -> None
     assert world.follow_ups() == []
 
 
+async def test_a_follow_up_of_an_earlier_owner_ends_as_soon_as_its_run_is_explained() -> None:
+    world = World()
+    first = await world.replica()
+    async with first.running():
+        first.begin("a")
+        await first.work(SECOND)
+    second = await world.replica()
+    async with second.running():
+        second.take_over([])
+        await world.clock.advance(timedelta(minutes=10))
+        run = second.run_of("a")
+        world.ledger.add(run, Execution.SKIPPED, world.clock)
+        second.follow_ups.explained(second.shard("a"), run)
+        await second.work(SECOND)
+        assert world.follow_ups() == []
+    assert world.signals() == []
+
+
 @pytest.mark.parametrize("uid", ["uid-a", "another"])
 async def test_only_a_run_whose_job_is_gone_is_forgotten_when_history_never_learns_of_it(uid: str) -> None:
     world = World()

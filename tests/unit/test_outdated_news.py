@@ -2,6 +2,7 @@
 
 import pytest
 from chronos.dispatcher.v1 import delivery_service_pb2 as delivery
+from chronos.scheduler.v1 import job_pb2
 
 from services.scheduler.ports.ledger import Status
 from tests.fakes.firing import EPOCH, SECOND, Bench, Event, Execution, identity_at, ids, stored, unfinished
@@ -86,6 +87,12 @@ async def test_an_end_of_an_earlier_delivery_does_not_end_a_later_one(bench: Ben
         bench.outbox.link_answered(again, ended(status, 1))
         assert (bench.followers.ended, bench.outbox.holder_of(FIRST)) == ([], "d1")
         bench.outbox.link_answered(again, ended(Execution.FAILED, 2))
+        assert [each[:2] for each in bench.followers.ended] == [(FIRST, Execution.FAILED)]
+
+
+async def test_an_end_of_what_may_be_sent_once_counts_whichever_delivery_it_is_of(bench: Bench) -> None:
+    async with bench.owning(stored(schedule="1 0 0 1 1 *", delivery_guarantee=job_pb2.Job.AT_MOST_ONCE)):
+        bench.outbox.link_answered(await hand_out_twice(bench), ended(Execution.FAILED, 1))
         assert [each[:2] for each in bench.followers.ended] == [(FIRST, Execution.FAILED)]
 
 

@@ -85,6 +85,21 @@ async def test_a_scheduler_that_missed_it_hears_it_again_and_nothing_is_sent_twi
         assert len(rig.sender.requests) == 1
 
 
+@pytest.mark.parametrize(("is_at_most_once", "requests"), [(True, 1), (False, 2)])
+async def test_a_later_delivery_is_sent_again_unless_it_may_be_sent_once(is_at_most_once: bool, requests: int) -> None:
+    async with open_rig(ACCEPTED, ACCEPTED) as rig:
+        job = asynchronous()
+        if is_at_most_once:
+            job.delivery_guarantee = job_pb2.Job.AT_MOST_ONCE
+        delivery = make_delivery(job)
+        await rig.send(delivery)
+        rig.scheduler = Listener()
+        delivery.delivery += 1
+        await rig.send(delivery)
+        assert rig.kinds(delivery.execution_id)[-1] == EventKind.ACCEPTED
+        assert len(rig.sender.requests) == requests
+
+
 async def test_it_is_told_only_once_it_is_durable() -> None:
     async with open_rig(ACCEPTED) as rig:
         rig.history.is_away = True

@@ -103,6 +103,13 @@ def test_a_run_is_under_way_until_its_target_tells_its_end(concurrency: Concurre
     assert story.kinds() == [Kind.OVERLAP]
 
 
+@pytest.mark.parametrize(("ended", "is_found"), [(60.02, False), (60.05, True)])
+def test_the_end_that_the_ledger_tells_is_by_a_clock_that_may_be_off_by_a_little(ended: float, is_found: bool) -> None:
+    story = timed_out(ended)
+    story.calls[0] = replace(story.calls[0], rules=with_rules(completion_us=8 * SECOND_US))
+    assert (Kind.OVERLAP in story.kinds()) == is_found
+
+
 def test_a_cancelled_run_needs_not_end_as_its_target_tells() -> None:
     story = accepted("CANCELLED")
     story.change_record(50, lambda record: replace(record, reason_code="CANCELLED_BY_USER"))
