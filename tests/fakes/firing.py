@@ -132,7 +132,6 @@ class FakeFollowers:
         self.begun: list[str] = []
         self.resumed: list[str] = []
         self.adopted: list[str] = []
-        self.explanations: list[str] = []
         self.ended: list[tuple[str, Status, Reason]] = []
 
     def begin(self, shard: OwnedShard, run: Run) -> None:
@@ -146,9 +145,6 @@ class FakeFollowers:
 
     def adopt(self, shard: OwnedShard, follow_ups: Iterable[stored_job_pb2.StoredFollowUp]) -> None:
         self.adopted += [follow_up.execution_id for follow_up in follow_ups]
-
-    def explained(self, shard: OwnedShard, run: Run) -> None:
-        self.explanations.append(run.execution_id)
 
     def noticed(self, shard: OwnedShard, follow_up: stored_job_pb2.StoredFollowUp) -> None:
         return

@@ -343,9 +343,7 @@ async def test_a_follow_up_of_an_earlier_owner_ends_as_soon_as_its_run_is_explai
     async with second.running():
         second.take_over([])
         await world.clock.advance(timedelta(minutes=10))
-        run = second.run_of("a")
-        world.ledger.add(run, Execution.SKIPPED, world.clock)
-        second.follow_ups.explained(second.shard("a"), run)
+        second.end("a", status=Execution.SKIPPED, reason=Execution.PAUSED)
         await second.work(SECOND)
         assert world.follow_ups() == []
     assert world.signals() == []

@@ -430,3 +430,16 @@ async def test_a_promised_run_that_was_begun_before_a_take_over_is_resumed_for_t
         await bench.clock.advance(SECOND)
         assert bench.followers.resumed == [PROMISED]
         assert bench.settled.settled == [(SHARD, PROMISED)]
+
+
+async def test_who_follows_a_run_is_thought_of_while_it_waits_and_hears_that_it_does_not_begin(bench: Bench) -> None:
+    """Once it is noted that it waits, the watermark may pass it, and the next owner does not come upon it."""
+    bench.link()
+    async with bench.owning(stored(concurrency=QUEUE)):
+        await bench.clock.advance(2 * SECOND)
+        assert bench.followers.begun == [identity_at(1), identity_at(2)]
+        disabled = stored(concurrency=QUEUE, version=2)
+        disabled.job.enabled = False
+        bench.change(disabled)
+        await bench.clock.advance(SECOND)
+        assert bench.followers.ended == [(identity_at(2), Execution.SKIPPED, Execution.PAUSED)]

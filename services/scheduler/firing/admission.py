@@ -235,6 +235,7 @@ class Admission:
             return
         self._slots.wait(run)
         if run.cause is Cause.SCHEDULE:
+            self._followers.begin(shard, run)  # once it is noted, the watermark may pass it
             self._notes.add_run(
                 shard, run, status=Execution.PENDING, code=Execution.REASON_UNSPECIFIED, reason="waits for its turn"
             )
@@ -365,7 +366,8 @@ class Admission:
             self._settler.settle_cancel(shard, run.execution_id)
             if run.cause is not Cause.SCHEDULE:
                 self._settler.settle(shard, run.execution_id)
-            self._followers.explained(shard, run)
+            if run.cause is not Cause.REPLAY:
+                self._followers.end(shard, run, status, code)
 
         self._notes.add_run(shard, run, status=status, code=code, reason=reason, on_recorded=settle)
 

@@ -98,7 +98,7 @@ class FollowUps:
         self._log = get_logger()
 
     def begin(self, shard: OwnedShard, run: Run) -> None:
-        """A run begins, perhaps for the second time. Is kept in mind, for a job on which none depends yet."""
+        """A run begins or waits, perhaps once more. Is kept in mind, for a job on which none depends yet."""
         self._under_way.setdefault((run.job.namespace, run.job.id), {})[run.execution_id] = (shard, run)
         if not self._dependants.children_of(run.job.namespace, run.job.id):
             return
@@ -119,7 +119,10 @@ class FollowUps:
             self.adopt(shard, [known.follow_ups[run.execution_id]])
 
     def end(self, shard: OwnedShard, run: Run, status: Status, reason: Reason = Execution.REASON_UNSPECIFIED) -> None:
-        """A run has ended, and the ledger knows it. Also tells jobs that came to depend on it while it ran."""
+        """A run has ended, or will not begin, and the ledger knows it.
+
+        Also tells jobs that came to depend on it while it ran.
+        """
         self._no_longer_under_way(run)
         known = self._shards.get(shard)
         if known is None and marker_of(run.execution_id) in shard.unrecorded:
@@ -129,13 +132,6 @@ class FollowUps:
             return
         is_told, now_us = _is_told(status, reason), microseconds(self._clock.now())
         self._add(_Ended(shard, follow_up or _follow_up(run), status, is_told, now_us, follow_up is not None))
-
-    def explained(self, shard: OwnedShard, run: Run) -> None:
-        """The ledger has that a run does not take place: a follow-up of an earlier owner need not wait for its look."""
-        known = self._shards.get(shard)
-        if known is not None and (look := known.looks.get(run.execution_id)) is not None:
-            look.next = self._clock.monotonic()
-            self._wake.set()
 
     def adopt(self, shard: OwnedShard, follow_ups: Iterable[StoredFollowUp]) -> None:
         """Takes over what an earlier owner has not told. Ends that nobody reports any more are looked up in history."""

@@ -53,16 +53,13 @@ class Followers(Protocol):
     """Who tells the jobs that wait for a run's end."""
 
     def begin(self, shard: OwnedShard, run: Run) -> None:
-        """The run begins."""
+        """The run begins, or waits for its turn."""
 
     def resume(self, shard: OwnedShard, run: Run) -> None:
         """The run was begun by an earlier owner, and the ledger knows it; perhaps also its end."""
 
     def end(self, shard: OwnedShard, run: Run, status: Status, reason: Reason) -> None:
         """The run has ended, and the ledger knows it."""
-
-    def explained(self, shard: OwnedShard, run: Run) -> None:
-        """The ledger has that the run does not take place."""
 
     def noticed(self, shard: OwnedShard, follow_up: stored_job_pb2.StoredFollowUp) -> None:
         """The store has the follow-up of a run."""
