@@ -16,7 +16,7 @@ from services.history.domain.records import Record, Status
 DEAD = frozenset({Status.FAILED, Status.TIMED_OUT, Status.LOST})
 """Ends after which somebody has to look."""
 ALIVE = frozenset({Status.SUCCESS, Status.CANCELLED})
-"""Known ends that take the letter of one away that was LOST, or, when they are settled, that died in any way."""
+"""Known ends that take a LOST one's letter away, and any letter when they are settled."""
 REPLAY = 5
 """The number of the cause REPLAY."""
 MOST_REPLAYS = 100

@@ -43,8 +43,8 @@ def supersedes(news: Record, stored: Record) -> bool:
     accepted it, too. A settled end is above deliveries: it moves all but what has succeeded or is settled already.
     """
     if news.is_settled:
-        is_settled = stored.status == Status.SUCCESS or stored.is_settled
-        return not is_settled and stored.skipped_until_us is None
+        has_last_word = stored.status == Status.SUCCESS or stored.is_settled
+        return not has_last_word and stored.skipped_until_us is None
     if stored.status >= FIRST_FINAL:
         is_known_now = news.status in KNOWN_ENDS
         if stored.status == Status.LOST:
