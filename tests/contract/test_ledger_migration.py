@@ -91,6 +91,16 @@ def shape(path: Path) -> tuple[int, dict[str, object]]:
         return connection.execute("PRAGMA user_version").fetchone()[0], shapes
 
 
+async def two_with_a_dead_letter(folder: Path) -> tuple[Path, Path]:
+    """Two ledgers alike, one of them to be made older."""
+    paths = folder / "old.sqlite3", folder / "new.sqlite3"
+    for path in paths:
+        ledger = opened(path)
+        await ledger.take(Batch([record(1, Status.FAILED)]))
+        await ledger.close()
+    return paths
+
+
 async def test_everything_in_a_ledger_of_version_1_is_there_and_goes_on(path: Path) -> None:
     ledger = opened(path)
     archive = SqliteArchive(path)
@@ -138,11 +148,7 @@ async def test_a_ledger_of_version_2_gets_dead_letters_from_now_on(tmp_path: Pat
 
 
 async def test_a_ledger_of_version_3_keeps_its_dead_letters_and_gets_an_account_of_decisions(tmp_path: Path) -> None:
-    old, new = tmp_path / "old.sqlite3", tmp_path / "new.sqlite3"
-    for each in (old, new):
-        ledger = opened(each)
-        await ledger.take(Batch([record(1, Status.FAILED)]))
-        await ledger.close()
+    old, new = await two_with_a_dead_letter(tmp_path)
     with closing(sqlite3.connect(old, isolation_level=None)) as connection:
         connection.executescript(f"{WITHOUT_DECISIONS} {WITHOUT_SETTLED_LETTERS} PRAGMA user_version = 3;")
     ledger = opened(old)
@@ -158,11 +164,7 @@ async def test_a_ledger_of_version_3_keeps_its_dead_letters_and_gets_an_account_
 
 
 async def test_a_ledger_of_version_4_knows_settled_ends_from_now_on(tmp_path: Path) -> None:
-    old, new = tmp_path / "old.sqlite3", tmp_path / "new.sqlite3"
-    for each in (old, new):
-        ledger = opened(each)
-        await ledger.take(Batch([record(1, Status.FAILED)]))
-        await ledger.close()
+    old, new = await two_with_a_dead_letter(tmp_path)
     with closing(sqlite3.connect(old, isolation_level=None)) as connection:
         connection.executescript(f"{WITHOUT_SETTLED} {WITHOUT_SETTLED_LETTERS} PRAGMA user_version = 4;")
     ledger = opened(old)

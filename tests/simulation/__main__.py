@@ -25,17 +25,14 @@ def main() -> int:
     arguments = parser.parse_args()
     with_fixed_hashes(["-m", "tests.simulation", *sys.argv[1:]])
     if arguments.seeds.startswith("="):
-        MUTANTS.get(arguments.broken, _nothing)()
+        if arguments.broken:
+            MUTANTS[arguments.broken]()
         return _one(int(arguments.seeds[1:]), arguments.pace, arguments.keep, to_stderr if arguments.logs else None)
     first, _, last = arguments.seeds.rpartition("-")
     seeds = range(int(first) if first else 0, int(last) + (1 if first else 0))
     if arguments.broken:
         return _catch(arguments.broken, seeds, arguments.workers, arguments.pace)
     return _many(seeds, arguments.workers, arguments.pace, arguments.verbose)
-
-
-def _nothing() -> None:
-    """The code as it is."""
 
 
 def _one(seed: int, pace: str, keep: Path | None, tell: Tell | None) -> int:

@@ -333,15 +333,21 @@ async def test_that_a_job_came_to_depend_survives_the_owner_of_the_run() -> None
     assert world.follow_ups() == []
 
 
-async def test_a_follow_up_of_an_earlier_owner_ends_as_soon_as_its_run_is_explained() -> None:
-    world = World()
+async def taken_over(world: World) -> Replica:
+    """The second owner of a run that the first one has begun."""
     first = await world.replica()
     async with first.running():
         first.begin("a")
         await first.work(SECOND)
     second = await world.replica()
+    second.take_over([])
+    return second
+
+
+async def test_a_follow_up_of_an_earlier_owner_ends_as_soon_as_its_run_is_explained() -> None:
+    world = World()
+    second = await taken_over(world)
     async with second.running():
-        second.take_over([])
         await world.clock.advance(timedelta(minutes=10))
         second.end("a", status=Execution.SKIPPED, reason=Execution.PAUSED)
         await second.work(SECOND)
@@ -352,14 +358,9 @@ async def test_a_follow_up_of_an_earlier_owner_ends_as_soon_as_its_run_is_explai
 @pytest.mark.parametrize("uid", ["uid-a", "another"])
 async def test_only_a_run_whose_job_is_gone_is_forgotten_when_history_never_learns_of_it(uid: str) -> None:
     world = World()
-    first = await world.replica()
     world.jobs._write(stored_job_pb2.StoredJob(job=job_pb2.Job(namespace=SPACE, id="a", uid=uid)))
-    async with first.running():
-        first.begin("a")
-        await first.work(SECOND)
-    second = await world.replica()
+    second = await taken_over(world)
     async with second.running():
-        second.take_over([])
         await world.clock.advance(timedelta(hours=2))
         assert len(world.follow_ups()) == (1 if uid == "uid-a" else 0)
     assert world.signals() == []
