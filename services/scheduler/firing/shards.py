@@ -1,18 +1,17 @@
 """Takes a shard over, fires it while it is owned, and hands it on."""
 
 from asyncio import TaskGroup
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import stored_job_pb2
 
 from libs.clock import Clock
-from libs.faults import Unavailable
 from libs.log import get_logger
 from services.scheduler import metrics
 from services.scheduler.convert.firing import adopted_run, is_replay, moment, with_request
@@ -25,6 +24,7 @@ from services.scheduler.firing.orders import Calendars, Orders
 from services.scheduler.firing.outbox import Outbox
 from services.scheduler.firing.owned import OwnedShard, OwnedShards
 from services.scheduler.firing.past import UNSEEN, JobName, Past, ShardPast
+from services.scheduler.firing.patience import Patience
 from services.scheduler.firing.shard_jobs import JobRounds, ShardJobs
 from services.scheduler.firing.unforeseen import Unforeseen
 from services.scheduler.firing.watermarks import Watermarks
@@ -33,7 +33,6 @@ from services.scheduler.ports.ledger import Dispatchers, Ledger, Sealed
 from services.scheduler.ports.orders import ShardChange, ShardStore
 
 Execution = execution_pb2.Execution
-T = TypeVar("T")
 LINKS_DEADLINE = timedelta(seconds=2)
 LEDGER_PAUSE = timedelta(milliseconds=200)
 # Seconds after which jobs may have changed more than a change may be ignored.
@@ -120,7 +119,7 @@ class ShardRunner:
         self._outbox = outbox
         self._watermarks = watermarks
         self._clock = clock
-        self._is_ledger_away = False
+        self._patience = Patience(clock, pause=LEDGER_PAUSE)
         self._log = get_logger()
 
     async def run(self, number: int, epoch: int) -> None:
@@ -140,7 +139,7 @@ class ShardRunner:
             past = await self._past.of_shard(number, first_jobs.jobs, watermark=mark)
             recent, old = _by_age(first_triggers.triggers, mark - LONG_AGO)
             floor = min([past.floor, *(moment(trigger) - timedelta(seconds=1) for trigger in recent)])
-            sealed = await self._seal(number, epoch, floor)
+            sealed = await self._patience.answer(partial(self._ledger.seal, number, epoch, floor))
             known = await self._recorded(old)
             if self._clock.monotonic() - read_at > LONGEST_READ:
                 return False
@@ -159,23 +158,6 @@ class ShardRunner:
                 await self._end(shard)
         return True
 
-    async def _seal(self, number: int, epoch: int, floor: datetime) -> Sealed:
-        return await self._patiently(lambda: self._ledger.seal(number, epoch, floor))
-
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """The answer of history, however long it is away."""
-        while True:
-            try:
-                answer = await ask()
-            except Unavailable as error:
-                if not self._is_ledger_away:
-                    self._log.warning("history away, shards wait for it", error=error.message)
-                self._is_ledger_away = True
-                await self._clock.sleep(LEDGER_PAUSE)
-                continue
-            self._is_ledger_away = False
-            return answer
-
     async def _recorded(self, triggers: Sequence[stored_job_pb2.StoredTrigger]) -> frozenset[str]:
         """Which of these promised runs of long ago have begun."""
         known: set[str] = set()
@@ -183,7 +165,8 @@ class ShardRunner:
             ids = [trigger.execution_id for trigger in triggers if trigger.namespace == namespace]
             for start in range(0, len(ids), IDS_PER_LOOK):
                 some = ids[start : start + IDS_PER_LOOK]
-                found = await self._patiently(partial(self._ledger.find, namespace, ids=some, limit=IDS_PER_LOOK))
+                look = partial(self._ledger.find, namespace, ids=some, limit=IDS_PER_LOOK)
+                found = await self._patience.answer(look)
                 known |= {execution.id for execution in found.executions if execution.status != Execution.PENDING}
         return frozenset(known)
 

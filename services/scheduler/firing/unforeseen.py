@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 
 from chronos.history.v1 import execution_pb2
 
 from libs.clock import Clock
-from libs.faults import Unavailable
-from libs.log import get_logger
 from services.scheduler.convert.firing import adopted_run, deleted_job
 from services.scheduler.domain.identity import moment_of
 from services.scheduler.domain.occurrence import Cause, Run
 from services.scheduler.firing.owned import OwnedShard
 from services.scheduler.firing.past import JobName
+from services.scheduler.firing.patience import Patience
 from services.scheduler.ports.dependencies import DependantsBook
 from services.scheduler.ports.ledger import Ledger
 
@@ -40,8 +40,7 @@ class Unforeseen:
         self._ledger = ledger
         self._dependants = dependants
         self._resume = resume
-        self._clock = clock
-        self._log = get_logger()
+        self._patience = Patience(clock, pause=PAUSE)
 
     def hold(self, shard: OwnedShard, changed: Iterable[JobName]) -> Sequence[JobName]:
         """Which of these jobs are to be looked at; the watermark waits for that. Call it before anything is fired."""
@@ -57,13 +56,8 @@ class Unforeseen:
             return
         since = moment_of(shard.unrecorded[MARKER])
         for namespace, job_id in names:
-            while True:
-                try:
-                    found = await self._ledger.find(namespace, job_id=job_id, start=since, limit=MOST_OF_A_JOB)
-                    break
-                except Unavailable as error:
-                    self._log.info("runs of changed jobs not yet looked up", shard=shard.shard, error=error.message)
-                    await self._clock.sleep(PAUSE)
+            look = partial(self._ledger.find, namespace, job_id=job_id, start=since, limit=MOST_OF_A_JOB)
+            found = await self._patience.answer(look)
             for execution in found.executions:
                 if execution.id in recorded and execution.HasField("completed_at"):
                     self._resume_one(shard, execution)
