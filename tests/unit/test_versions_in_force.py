@@ -1,6 +1,6 @@
 """A change of a job takes effect at its commit: what was due before runs as it was, also when it is noticed late."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from chronos.history.v1 import execution_pb2
@@ -417,7 +417,9 @@ async def test_versions_that_came_with_the_deletion_end_the_job_in_their_time(be
     assert fired(link) == [(1, 1)]
 
 
-async def test_a_clock_that_is_ahead_lets_nothing_run_after_a_job_was_disabled_or_deleted(bench: Bench) -> None:
+async def test_clocks_that_differ_let_nothing_run_after_a_job_was_disabled_or_deleted_and_explain_it(
+    bench: Bench,
+) -> None:
     link = bench.link()
     other = version(1, since=OLD, id="b", uid="uid-b")
     async with bench.owning(version(1, since=OLD), other):
@@ -425,7 +427,22 @@ async def test_a_clock_that_is_ahead_lets_nothing_run_after_a_job_was_disabled_o
         bury(bench, other, deleted_at=at(5))
         bench.change(version(2, since=at(5), effective=OLD, enabled=False), removed=[("default", "b")])
         await bench.clock.advance(10 * SECOND)
+        told = [(note.job_id, note.reason_code, note.scheduled_time.ToDatetime(UTC)) for note in bench.noted()]
+        assert sorted(told) == [("a", Execution.PAUSED, at(2)), ("b", Execution.DELETED, at(2))]
+        assert [note.skipped_count for note in bench.noted()] == [4, 4]
     assert fired(link) == [(1, 1), (1, 1)]
+
+
+async def test_what_an_owner_ran_before_its_clock_was_set_back_is_not_explained_as_disabled(bench: Bench) -> None:
+    link = bench.link()
+    async with bench.owning(version(1, since=OLD)):
+        await bench.clock.advance(3.5 * SECOND)
+        bench.clock.jump(-2.2 * SECOND)
+        bench.change(version(2, since=at(4.1), effective=OLD, enabled=False))
+        await bench.clock.advance(5 * SECOND)
+        (told,) = bench.noted()
+        assert told.scheduled_time.ToDatetime(UTC) == at(4)
+    assert fired(link) == [(1, 1), (2, 1), (3, 1)]
 
 
 def begun(status: "execution_pb2.Execution.Status.ValueType", *, job_version: int) -> execution_pb2.Execution:

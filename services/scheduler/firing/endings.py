@@ -1,7 +1,7 @@
 """Jobs that are not to run any more: what was due before still runs, what is too late is explained."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from chronos.history.v1 import execution_pb2
 from chronos.scheduler.v1 import stored_job_pb2
@@ -18,7 +18,7 @@ from services.scheduler.domain.occurrence import FiringJob
 from services.scheduler.domain.timeline import Entry, Timeline
 from services.scheduler.firing.notes import Notes, counted
 from services.scheduler.firing.owned import OwnedShard
-from services.scheduler.firing.past import in_force_since
+from services.scheduler.firing.past import UNSEEN, in_force_since
 from services.scheduler.ports.ledger import Reason
 from services.scheduler.ports.orders import ShardStore
 
@@ -26,6 +26,7 @@ Execution = execution_pb2.Execution
 SWEEP_INTERVAL = timedelta(seconds=30)
 # A tombstone stays until the watermark is so far past it that no clock can be in doubt.
 KEPT_US = 60_000_000
+MICROSECOND = timedelta(microseconds=1)
 Tombstone = stored_job_pb2.StoredTombstone
 Reader = Callable[[stored_job_pb2.StoredJob], FiringJob | None]
 
@@ -46,12 +47,15 @@ class Endings:
         after_us = self._give_up_late(shard, entry.reigns, entry.due_us - 1, Execution.PAUSED, "disabled")
         self._timeline.give_up_late(entry, after_us=after_us)
 
+    def disable_ahead(self, shard: OwnedShard, entry: Entry, *, since: datetime) -> None:
+        """Explains what a job had due until it was disabled, where that is later than now."""
+        self._explain_unreached(shard, entry.reigns, entry.due_us - 1, since, Execution.PAUSED, "disabled")
+
     def mark(self, shard: OwnedShard, entry: Entry) -> bool:
         """Notes that a job was deleted; whether runs of it may have been due before. The watermark waits for those."""
-        job, now_us = entry.newest, microseconds(self._clock.now())
-        if entry.due_us > now_us:
+        if entry.due_us > microseconds(self._clock.now() + UNSEEN):
             return False
-        shard.unrecorded[_marker(job.uid)] = entry.due_us
+        shard.unrecorded[_marker(entry.newest.uid)] = entry.due_us
         return True
 
     async def bury(self, shard: OwnedShard, entries: Sequence[Entry], read: Reader) -> None:
@@ -68,7 +72,8 @@ class Endings:
 
         Versions that the entry does not know yet follow those that it knows.
         """
-        until, after_us = min(instant(tombstone.deleted_at), self._clock.now()), entry.due_us - 1
+        deleted_at, after_us = instant(tombstone.deleted_at), entry.due_us - 1
+        until = min(deleted_at, self._clock.now())
         reigns, position = entry.reigns, moment_of(entry.passed_us)
         for stored in tombstone.versions:
             job = read(stored) if stored.job.version > entry.newest.version else None
@@ -77,6 +82,7 @@ class Endings:
                 reigns = succeed(reigns, job, since=since, position=position)
                 after_us, position = min(after_us, microseconds(since)), since
         after_us = self._give_up_late(shard, end(reigns, until), after_us, Execution.DELETED, "deleted")
+        self._explain_unreached(shard, reigns, after_us, deleted_at, Execution.DELETED, "deleted")
         ended = self._timeline.end(shard.shard, end(reigns, until), after_us=after_us)
         if ended is not None:
             shard.hold_before(ended.due_us)
@@ -98,22 +104,39 @@ class Endings:
 
     def _give_up_late(self, shard: OwnedShard, reigns: Sequence[Reign], after_us: int, code: Reason, verb: str) -> int:
         """Explains what is too late to run, if anything; gives how far the job has come then."""
-        succession, cutoff, after = Succession(reigns), self._clock.now() - self._grace, moment_of(after_us)
+        why = f"had not begun when the job was {verb}, and it was too late to make up for it"
+        return self._explain(shard, reigns, after_us, self._clock.now() - self._grace, code, why)
+
+    def _explain_unreached(
+        self, shard: OwnedShard, reigns: Sequence[Reign], after_us: int, until: datetime, code: Reason, verb: str
+    ) -> None:
+        """Explains what was due until a moment that this clock has not reached.
+
+        Either this one is behind, or that of whoever ended the job is ahead. So nothing of it runs any more.
+        """
+        now = self._clock.now()
+        if until > now:
+            why = f"had not begun, by the clock of the shard's owner, when the job was {verb}"
+            before = min(until, now + UNSEEN) + MICROSECOND
+            self._explain(shard, reigns, max(after_us, microseconds(now)), before, code, why)
+
+    def _explain(
+        self, shard: OwnedShard, reigns: Sequence[Reign], after_us: int, before: datetime, code: Reason, why: str
+    ) -> int:
+        """Explains what was due after one moment and before another; gives the last one, or `after_us`."""
+        succession, after = Succession(reigns), moment_of(after_us)
         first = succession.next_after(after)
-        while first is not None and first < cutoff:
+        while first is not None and first < before:
             identity = execution_id(reigns[-1].job.uid, microseconds(first))
             if identity not in shard.recorded:
                 break
             shard.recorded.discard(identity)
             after, first = first, succession.next_after(first)
-        stretch = stretch_between(succession, after, cutoff)
+        stretch = stretch_between(succession, after, before)
         if stretch is None:
             return microseconds(after)
         metrics.NOT_RUN.labels(reason=Execution.Reason.Name(code).lower()).inc(stretch.count)
-        reason = (
-            f"{counted(stretch)} from {stretch.first.isoformat()} to {stretch.last.isoformat()} had not begun when the "
-            f"job was {verb}, and it was too late to make up for it"
-        )
+        reason = f"{counted(stretch)} from {stretch.first.isoformat()} to {stretch.last.isoformat()} {why}"
         self._notes.add_stretch(shard, reigns[-1].job, stretch, code, reason, schedule=succession)
         return microseconds(stretch.last)
 

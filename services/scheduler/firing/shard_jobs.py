@@ -133,8 +133,11 @@ class ShardJobs:
         if job is None:
             return None
         since, known = in_force_since(stored), shard.jobs.get(key)
-        if not job.is_enabled:  # However far ahead the clock of who disabled it is, nothing comes from now on.
-            since = min(since, self._clock.now())
+        if not job.is_enabled and since > (now := self._clock.now()):
+            # However far ahead the clock of who disabled it is, nothing comes from now on.
+            if (entry := self._timeline.find(shard.shard, job)) is not None:
+                self._endings.disable_ahead(shard, entry, since=since)
+            since = now
         is_new = key not in shard.broken and (known is None or (known.uid, known.version) != (job.uid, job.version))
         # A version that the owner before may not have known counts from its beginning, however far the shard is.
         is_unseen = is_new and microseconds(since) > shard.unseen_us

@@ -2,7 +2,8 @@
 
 A call that was sent at s and answered at a takes effect somewhere in [s, a + change_us]. A call without an answer takes
 effect from s on, or never, until a later acknowledged call of the job settles it. Versions tell more: where a later
-answer's version is the next one, the call was not done before it; where it jumped, it was.
+answer's version is the next one, the call was not done before it; where it jumped, it was. A clock that is behind dates
+a change back.
 """
 
 from collections.abc import Iterable, Sequence
@@ -48,12 +49,12 @@ class RulesInForce:
 
     def __init__(self, calls: Iterable[Call], limits: Limits, faults: FaultTimes) -> None:
         changes = sorted((call for call in calls if call.kind in CHANGES), key=_order)
-        self.steps = _steps(changes, limits)
+        self.steps = [_dated_back(step, faults) for step in _steps(changes, limits)]
         self.segments = _segments(self.steps)
         """What must hold: by these, a run that every state asks for must happen."""
         allowed = [_with_faults(step, limits, faults) for step in self.steps]
         self.allowed = self.segments if allowed == self.steps else _segments(allowed)
-        """What may be seen: inside faults an old version lives a lease longer, and a clock may date a change back."""
+        """What may be seen: inside faults an old version lives a lease longer."""
         self.ever: tuple[JobRules, ...] = tuple(
             dict.fromkeys(state for step in self.steps for state in step.states if state is not None)
         )
@@ -160,8 +161,12 @@ def _segments(steps: Sequence[Step]) -> list[Segment]:
     return segments
 
 
+def _dated_back(step: Step, faults: FaultTimes) -> Step:
+    """The same when a clock that is behind may have said when the change was made."""
+    return replace(step, begins_us=step.begins_us - faults.clock_behind(step.call.sent_us, _answered(step.call)))
+
+
 def _with_faults(step: Step, limits: Limits, faults: FaultTimes) -> Step:
-    step = replace(step, begins_us=step.begins_us - faults.clock_behind(step.call.sent_us, _answered(step.call)))
     if step.ends_us == EVER_US or not faults.is_near(step.call.sent_us, step.ends_us):
         return step
     return replace(step, ends_us=step.ends_us + limits.lease_us)

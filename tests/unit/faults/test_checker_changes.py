@@ -285,3 +285,13 @@ def test_a_clock_that_is_behind_dates_a_change_back_by_as_much() -> None:
 
 def test_another_fault_does_not() -> None:
     assert dated_back(clock_behind=0).kinds() == [Kind.NO_TARGET]
+
+
+@pytest.mark.parametrize(("clock_behind", "kinds"), [(3, []), (1, [Kind.MISSED])])
+def test_what_was_due_between_the_moment_that_such_a_clock_tells_and_the_true_one_may_be_left_out(
+    clock_behind: float, kinds: list[Kind]
+) -> None:
+    story = changed(CallKind.PAUSE, 52, PAUSED)
+    story.forget(50)
+    story.fault(51, 53, "clock back", clock_behind=clock_behind)
+    assert story.kinds() == kinds
