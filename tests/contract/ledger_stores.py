@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from libs.clock import SystemClock
@@ -16,6 +17,9 @@ from services.history.ports import Archive, Ledger
 from tests.fakes.history_records import execution_id
 from tests.fakes.ledger import FakeLedger
 from tests.postgres_server import shared_postgres
+
+PATIENCE = timedelta(seconds=30)
+"""How long a transaction may stand still: longer than a busy machine does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ async def open_sqlite(directory: Path) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def open_postgres_ledger(directory: Path) -> AsyncIterator[Store]:
-    target = Target(url=shared_postgres().create_schema())
+    target = Target(url=shared_postgres().create_schema(), longest_idle=PATIENCE)
     async with open_postgres(target, clock=SystemClock(), observer=metrics.CommitMetrics()) as (ledger, archive):
         yield Store(ledger, archive)
 

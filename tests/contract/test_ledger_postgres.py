@@ -20,7 +20,7 @@ from services.history.domain.decisions import Decision, DecisionChoice
 from services.history.domain.moments import to_us
 from services.history.domain.records import NOTHING_REFUSED, Batch, Definition, Record, Refused, Status
 from services.history.ports import DecisionQuery, ExecutionQuery
-from tests.contract.ledger_stores import Store
+from tests.contract.ledger_stores import PATIENCE, Store
 from tests.fakes.clock import FakeClock
 from tests.fakes.history_records import execution_id, record
 from tests.postgres_server import PostgresServer, own_postgres, shared_postgres
@@ -53,7 +53,7 @@ def url() -> str:
 
 @asynccontextmanager
 async def replica(url: str, clock: Clock | None = None, commits: Commits | None = None) -> AsyncIterator[Store]:
-    target = Target(url=url, timeout=timedelta(seconds=5))
+    target = Target(url=url, timeout=timedelta(seconds=5), longest_idle=PATIENCE)
     async with open_postgres(target, clock=clock or SystemClock(), observer=commits or Commits()) as (ledger, archive):
         yield Store(ledger, archive)
 

@@ -11,20 +11,22 @@ import asyncpg
 CONNECT_TIMEOUT = timedelta(seconds=5)
 CLIENT_MARGIN = timedelta(seconds=2)
 """How much longer we wait for an answer than the server works on it."""
-LONGEST_IDLE = timedelta(seconds=2)
-"""A replica that is paused or cut off inside a transaction holds up the others no longer than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Which database, and how long one statement may take."""
+    """Which database, and how long one statement may take.
+
+    A replica that is paused or cut off inside a transaction holds up the others no longer than `longest_idle`.
+    """
 
     url: str = field(repr=False)
     timeout: timedelta = timedelta(seconds=5)
+    longest_idle: timedelta = timedelta(seconds=2)
 
     def options(self) -> dict[str, Any]:
         """What asyncpg needs for a connection."""
-        idle_ms = str(int(LONGEST_IDLE.total_seconds() * 1000))
+        idle_ms = str(int(self.longest_idle.total_seconds() * 1000))
         return {
             "dsn": self.url,
             "timeout": CONNECT_TIMEOUT.total_seconds(),
