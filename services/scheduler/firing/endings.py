@@ -52,7 +52,10 @@ class Endings:
         self._explain_unreached(shard, entry.reigns, entry.due_us - 1, since, Execution.PAUSED, "disabled")
 
     def mark(self, shard: OwnedShard, entry: Entry) -> bool:
-        """Notes that a job was deleted; whether runs of it may have been due before. The watermark waits for those."""
+        """Notes that a job was deleted; whether runs of it may have been due before, by whichever clock.
+
+        The watermark waits for those.
+        """
         if entry.due_us > microseconds(self._clock.now() + UNSEEN):
             return False
         shard.unrecorded[_marker(entry.newest.uid)] = entry.due_us
