@@ -163,6 +163,22 @@ async def test_the_owner_sees_jobs_come_change_and_go(etcd: Etcd, namespace: str
         assert list((await anext(changes)).removed) == [(namespace, "a")]
 
 
+async def test_the_owner_sees_what_came_before_a_deletion_before_it(etcd: Etcd, namespace: str) -> None:
+    store, shards = EtcdJobStore(etcd, SHARDS), EtcdShardStore(etcd)
+    seen: list[tuple[str, int]] = []
+    async with aclosing(shards.jobs(shard_of(namespace, "a", SHARDS))) as changes:
+        await anext(changes)
+        for _ in range(2):
+            written = await store.insert(version(namespace, 1, NOW))
+            written = await store.replace(version(namespace, 2, NOW), revision=written.revision)
+            await store.delete(namespace, "a", revision=written.revision, at=NOW)
+        while len(seen) < 6:
+            change = await anext(changes)
+            seen += [("deleted", 0) for name in change.removed if name == (namespace, "a")]
+            seen += [("put", found.job.version) for found in change.jobs if found.job.namespace == namespace]
+    assert seen == 2 * [("put", 1), ("put", 2), ("deleted", 0)]
+
+
 def version(namespace: str, number: int, updated_at: datetime) -> stored_job_pb2.StoredJob:
     message = stored(namespace, "a")
     message.job.uid, message.job.version = f"uid-{namespace}", number

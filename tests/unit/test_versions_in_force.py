@@ -400,14 +400,19 @@ async def test_a_job_that_is_deleted_while_its_shard_is_taken_over_runs_once(ben
     assert fired(link) == [(1, 1), (2, 1)]
 
 
-async def test_versions_that_came_with_the_deletion_end_the_job_in_their_time(bench: Bench) -> None:
+@pytest.mark.parametrize("is_listed", [False, True], ids=["as it was changed and deleted", "as a listing without it"])
+async def test_versions_that_came_with_the_deletion_end_the_job_in_their_time(bench: Bench, is_listed: bool) -> None:
     link = bench.link()
     first, second = version(1, since=OLD), version(2, since=at(1.5), effective=OLD, enabled=False)
     async with bench.owning(first):
         bench.is_trusted = False
         await bench.clock.advance(3.5 * SECOND)
         bury(bench, first, second, deleted_at=at(3))
-        bench.change(removed=[("default", "a")])
+        if not is_listed:
+            bench.change(second)
+        bench.shards.job_changes.put_nowait(
+            ShardChange(is_complete=is_listed, removed=[] if is_listed else [("default", "a")])
+        )
         await bench.clock.advance(SECOND / 10)
         bench.is_trusted = True
         await bench.clock.advance(SECOND)
@@ -415,6 +420,57 @@ async def test_versions_that_came_with_the_deletion_end_the_job_in_their_time(be
         await bench.clock.advance(SECOND)
         assert bench.watermark() > at(4)
     assert fired(link) == [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("known", "unheard"),
+    [
+        (None, [version(1, since=at(1.5))]),
+        (None, [version(1, "@yearly", since=at(0.5)), version(2, since=at(1.5))]),
+        (version(1, "@yearly", since=OLD), [version(1, "@yearly", since=OLD), version(2, since=at(1.5))]),
+        (version(1, since=OLD, enabled=False), [version(2, since=at(1.5), effective=OLD)]),
+        (version(1, since=OLD, uid="uid-before", enabled=False), [version(1, since=at(1.5))]),
+    ],
+    ids=["new", "new, and changed", "not due for long", "at rest", "another with its name"],
+)
+@pytest.mark.parametrize("is_again", [False, True], ids=["gone", "there again"])
+async def test_what_a_job_had_due_by_a_version_that_only_its_tombstone_tells_of_still_runs(
+    bench: Bench,
+    known: stored_job_pb2.StoredJob | None,
+    unheard: list[stored_job_pb2.StoredJob],
+    is_again: bool,
+) -> None:
+    link = bench.link()
+    again = [version(1, since=at(4.2), uid="uid-again")] if is_again else []
+    other = stored("b", "@yearly")
+    async with bench.owning(other, *([known] if known else [])):
+        await bench.clock.advance(4.5 * SECOND)
+        if known is not None and known.job.uid != unheard[0].job.uid:
+            bury(bench, known, deleted_at=at(1))
+        bury(bench, *unheard, deleted_at=at(3.5))
+        bench.shards.job_changes.put_nowait(ShardChange(is_complete=True, jobs=[other, *again]))
+        await bench.clock.advance(SECOND)
+        ran = sorted(
+            (run.job.uid, (moment - START) / SECOND) for moment, run in zip(times(link), link.sent, strict=True)
+        )
+        assert ran == [("uid-a", 2), ("uid-a", 3), *([("uid-again", 5)] if is_again else [])]
+        assert at(1) < bench.watermark() < at(2)
+        bench.report(link, Event.FINISHED, *(run.execution_id for run in link.sent))
+        await bench.clock.advance(SECOND)
+        assert bench.watermark() > at(5)
+
+
+async def test_a_job_whose_tombstone_is_read_before_it_comes_runs_once(bench: Bench) -> None:
+    link = bench.link()
+    brief = version(1, since=at(1.5))
+    async with bench.owning():
+        await bench.clock.advance(2.5 * SECOND)
+        bury(bench, brief, deleted_at=at(2.2))
+        bench.shards.job_changes.put_nowait(ShardChange(is_complete=True))
+        bench.change(brief)
+        bench.change(removed=[("default", "a")])
+        await bench.clock.advance(2 * SECOND)
+    assert fired(link) == [(2, 1)]
 
 
 async def test_clocks_that_differ_let_nothing_run_after_a_job_was_disabled_or_deleted_and_explain_it(

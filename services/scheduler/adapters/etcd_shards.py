@@ -1,6 +1,6 @@
 """What the owner of a shard reads from etcd, and its watermarks."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ from chronos.scheduler.v1 import stored_job_pb2
 from libs.etcd import keys
 from libs.etcd.port import Etcd
 from libs.etcd.transactions import Compare, Delete, Put
-from libs.etcd.values import Snapshot
+from libs.etcd.values import Event, Snapshot
 from services.scheduler.adapters.sealed import NOTHING_SEALED, Sealed
 from services.scheduler.ports.orders import ShardChange
 
@@ -32,11 +32,9 @@ class EtcdShardStore:
                 if isinstance(change, Snapshot):
                     yield ShardChange(is_complete=True, jobs=[read(item.value) for item in change.items])
                     continue
-                ends = {event.key: index for index, event in enumerate(change.events) if event.is_delete}
-                puts = [event for index, event in enumerate(change.events) if index > ends.get(event.key, -1)]
-                yield ShardChange(
-                    is_complete=False, jobs=[read(event.value) for event in puts], removed=[_names(key) for key in ends]
-                )
+                for ends, puts in _in_order(change.events):
+                    removed, jobs = [_names(key) for key in ends], [read(event.value) for event in puts]
+                    yield ShardChange(is_complete=False, jobs=jobs, removed=removed)
 
     async def triggers(self, shard: int) -> AsyncGenerator[ShardChange, None]:
         """See ports.ShardStore."""
@@ -96,6 +94,23 @@ class EtcdShardStore:
             follow_ups=[stored_job_pb2.StoredFollowUp.FromString(value) for value in values["followup"]],
             signals=[stored_job_pb2.StoredSignal.FromString(value) for value in values["signal"]],
         )
+
+
+def _in_order(events: Iterable[Event]) -> Iterator[tuple[list[bytes], list[Event]]]:
+    """The events as steps, each of which deletes keys, and then puts some."""
+    ends: list[bytes] = []
+    puts: list[Event] = []
+    put_keys: set[bytes] = set()
+    for event in events:
+        if not event.is_delete:
+            puts.append(event)
+            put_keys.add(event.key)
+            continue
+        if event.key in put_keys:
+            yield ends, puts
+            ends, puts, put_keys = [], [], set()
+        ends.append(event.key)
+    yield ends, puts
 
 
 def _names(key: bytes) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """Jobs that are not to run any more: what was due before still runs, what is too late is explained."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from chronos.history.v1 import execution_pb2
@@ -12,13 +12,12 @@ from libs.log import get_logger
 from services.scheduler import metrics
 from services.scheduler.convert.firing import instant
 from services.scheduler.domain.identity import execution_id, microseconds, moment_of
-from services.scheduler.domain.in_force import Reign, Succession, end, succeed
+from services.scheduler.domain.in_force import Reign, Succession, end
 from services.scheduler.domain.missed import stretch_between
-from services.scheduler.domain.occurrence import FiringJob
 from services.scheduler.domain.timeline import Entry, Timeline
 from services.scheduler.firing.notes import Notes, counted
 from services.scheduler.firing.owned import OwnedShard
-from services.scheduler.firing.past import UNSEEN, in_force_since
+from services.scheduler.firing.past import UNSEEN
 from services.scheduler.ports.ledger import Reason
 from services.scheduler.ports.orders import ShardStore
 
@@ -28,7 +27,6 @@ SWEEP_INTERVAL = timedelta(seconds=30)
 KEPT_US = 60_000_000
 MICROSECOND = timedelta(microseconds=1)
 Tombstone = stored_job_pb2.StoredTombstone
-Reader = Callable[[stored_job_pb2.StoredJob], FiringJob | None]
 
 
 class Endings:
@@ -61,32 +59,22 @@ class Endings:
         shard.unrecorded[_marker(entry.newest.uid)] = entry.due_us
         return True
 
-    async def bury(self, shard: OwnedShard, entries: Sequence[Entry], read: Reader) -> None:
+    async def bury(self, shard: OwnedShard, entries: Sequence[Entry]) -> None:
         """Puts marked jobs back on the timeline, for what was due before they were deleted. Raises Unavailable."""
         found = {tombstone.versions[-1].job.uid: tombstone for tombstone in await self._shards.tombstones(shard.shard)}
         for entry in entries:
             tombstone = found.get(entry.newest.uid)
             if tombstone is not None:
-                self.end(shard, entry, tombstone, read)
+                self.end(shard, entry, tombstone)
             shard.unrecorded.pop(_marker(entry.newest.uid), None)
 
-    def end(self, shard: OwnedShard, entry: Entry, tombstone: Tombstone, read: Reader) -> None:
-        """Puts a removed job back on the timeline, for what was due before it was deleted and not long ago.
-
-        Versions that the entry does not know yet follow those that it knows.
-        """
-        deleted_at, after_us = instant(tombstone.deleted_at), entry.due_us - 1
-        until = min(deleted_at, self._clock.now())
-        reigns, position = entry.reigns, moment_of(entry.passed_us)
-        for stored in tombstone.versions:
-            job = read(stored) if stored.job.version > entry.newest.version else None
-            if job is not None:
-                since = in_force_since(stored)
-                reigns = succeed(reigns, job, since=since, position=position)
-                after_us, position = min(after_us, microseconds(since)), since
-        after_us = self._give_up_late(shard, end(reigns, until), after_us, Execution.DELETED, "deleted")
-        self._explain_unreached(shard, reigns, after_us, deleted_at, Execution.DELETED, "deleted")
-        ended = self._timeline.end(shard.shard, end(reigns, until), after_us=after_us)
+    def end(self, shard: OwnedShard, entry: Entry, tombstone: Tombstone) -> None:
+        """Puts a removed job back on the timeline, for what was due before it was deleted and not long ago."""
+        deleted_at = instant(tombstone.deleted_at)
+        reigns = end(entry.reigns, min(deleted_at, self._clock.now()))
+        after_us = self._give_up_late(shard, reigns, entry.due_us - 1, Execution.DELETED, "deleted")
+        self._explain_unreached(shard, entry.reigns, after_us, deleted_at, Execution.DELETED, "deleted")
+        ended = self._timeline.end(shard.shard, reigns, after_us=after_us)
         if ended is not None:
             shard.hold_before(ended.due_us)
 

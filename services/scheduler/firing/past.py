@@ -13,6 +13,7 @@ from services.scheduler.ports.orders import ShardStore
 # The owner before may have learned of a change so late, and clocks may differ by so much.
 UNSEEN = timedelta(seconds=10)
 StoredJob = stored_job_pb2.StoredJob
+Tombstone = stored_job_pb2.StoredTombstone
 Versions = Mapping[tuple[str, int], Sequence[StoredJob]]
 JobName = tuple[str, str]
 
@@ -26,7 +27,7 @@ class ShardPast:
     """
 
     versions: Versions
-    tombstones: Sequence[stored_job_pb2.StoredTombstone]
+    tombstones: Sequence[Tombstone]
     floor: datetime
     changed: frozenset[JobName]
 
@@ -42,8 +43,7 @@ class Past:
         """What counted after a watermark. Most jobs have not changed since, and are not looked at."""
         limit = watermark - UNSEEN
         versions = await self.of_jobs(jobs, known={}, limit=limit)
-        uids = {stored.job.uid for stored in jobs}  # One that is deleted just now is heard of like any other change.
-        found = [tombstone for tombstone in await self._shards.tombstones(shard) if _uid(tombstone) not in uids]
+        found = await self.deleted(shard, jobs)
         earlier = (stored for path in versions.values() for stored in path)
         late = [*jobs, *earlier, *(job for tombstone in found for job in tombstone.versions)]
         changes = [(stored.job, since) for stored in late if (since := in_force_since(stored)) > limit]
@@ -54,6 +54,11 @@ class Past:
             floor=min([watermark, *(since for _, since in changes)]),
             changed=frozenset((job.namespace, job.id) for job in changed),
         )
+
+    async def deleted(self, shard: int, jobs: Sequence[StoredJob]) -> Sequence[Tombstone]:
+        """The deleted jobs of a shard that are not among these; what is deleted just now is heard of by itself."""
+        uids = {stored.job.uid for stored in jobs}
+        return [found for found in await self._shards.tombstones(shard) if found.versions[-1].job.uid not in uids]
 
     async def of_jobs(self, jobs: Sequence[StoredJob], *, known: Mapping[str, int], limit: datetime) -> Versions:
         """The versions that came before these, back to the one that is known of the job (uid → number).
@@ -83,10 +88,6 @@ class Past:
 def in_force_since(stored: StoredJob) -> datetime:
     """From when on a version of a job counts."""
     return instant(stored.job.updated_at if stored.job.HasField("updated_at") else stored.effective_at)
-
-
-def _uid(tombstone: stored_job_pb2.StoredTombstone) -> str:
-    return tombstone.versions[-1].job.uid
 
 
 def _has_gap(stored: StoredJob, known: Mapping[str, int], limit: datetime) -> bool:

@@ -1,10 +1,11 @@
 """The jobs of an owned shard, and how they change."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
 from chronos.history.v1 import execution_pb2
-from chronos.scheduler.v1 import stored_job_pb2
+from chronos.scheduler.v1 import job_pb2, stored_job_pb2
 
 from libs.clock import Clock
 from libs.log import get_logger
@@ -23,6 +24,7 @@ from services.scheduler.ports.orders import ShardChange
 
 Execution = execution_pb2.Execution
 StoredJob = stored_job_pb2.StoredJob
+Tombstone = stored_job_pb2.StoredTombstone
 # Seconds for which loading jobs may keep everything else from its turn; a job takes some 50 µs, a rare one much more.
 LONGEST_TURN = 0.01
 
@@ -73,6 +75,8 @@ class ShardJobs:
         """Takes changes. Raises Unavailable: then the shard must be taken over again."""
         known = {job.uid: job.version for job in shard.jobs.values()} if change.is_complete else _of(shard, change)
         versions = await self._past.of_jobs(change.jobs, known=known, limit=moment_of(shard.unseen_us))
+        if change.is_complete:
+            self._put_unheard(shard, change, await self._past.deleted(shard.shard, change.jobs))
         await self._apply(shard, change, versions)
 
     def refresh(self, shard: OwnedShard, stored: StoredJob) -> None:
@@ -94,6 +98,8 @@ class ShardJobs:
         overdue = [entry for key in gone if (entry := self._bury_later(shard, key)) is not None]
         turn = self._clock.monotonic()
         for stored in change.jobs:
+            if (stored.job.namespace, stored.job.id, stored.job.uid) in shard.buried:
+                continue  # Its tombstone was read before it came.
             known = shard.jobs.get((stored.job.namespace, stored.job.id))
             if known is not None and known.uid != stored.job.uid:
                 overdue += [entry] if (entry := self._bury_later(shard, known.key)) is not None else []
@@ -106,7 +112,7 @@ class ShardJobs:
                 await self._clock.sleep(timedelta(0))
                 turn = self._clock.monotonic()
         if overdue:
-            await self._endings.bury(shard, overdue, self._read)
+            await self._endings.bury(shard, overdue)
 
     def _put(self, shard: OwnedShard, stored: StoredJob) -> None:
         """Lets a version of a job be the one in force."""
@@ -154,7 +160,17 @@ class ShardJobs:
             self._log.error("job cannot fire, change its schedule", namespace=namespace, job=job_id, error=str(error))
             return None
 
-    def _put_deleted(self, shard: OwnedShard, tombstone: stored_job_pb2.StoredTombstone) -> None:
+    def _put_unheard(self, shard: OwnedShard, change: ShardChange, tombstones: Sequence[Tombstone]) -> None:
+        """Takes jobs away of whose deletion only a listing of everything tells: changes before it were not seen."""
+        alive = {(stored.job.namespace, stored.job.id): stored.job.uid for stored in change.jobs}
+        for tombstone in sorted(tombstones, key=lambda found: _known_of(shard, found.versions[-1].job), reverse=True):
+            last = tombstone.versions[-1].job
+            known = shard.jobs.get((last.namespace, last.id))
+            is_there_still = known is not None and alive.get(known.key) == known.uid
+            if not is_there_still and (last.namespace, last.id, last.uid) not in shard.buried:
+                self._put_deleted(shard, tombstone)
+
+    def _put_deleted(self, shard: OwnedShard, tombstone: Tombstone) -> None:
         """Puts what a deleted job had due on the timeline, as far as it is not recorded."""
         last = tombstone.versions[-1].job
         shard.buried[last.namespace, last.id, last.uid] = tombstone.deleted_at.ToMicroseconds()
@@ -163,11 +179,12 @@ class ShardJobs:
         recent = [stored for stored in tombstone.versions if microseconds(in_force_since(stored)) > shard.unseen_us]
         before = tombstone.versions[: len(tombstone.versions) - len(recent)][-1:]
         for stored in (*before, *recent):
-            self._place(shard, stored)
+            if stored.job.version > _known_of(shard, stored.job):
+                self._place(shard, stored)
         entry = self._timeline.remove(shard.shard, last.namespace, last.id)
         self._absences.end(shard.shard, last.namespace, last.id, until=instant(tombstone.deleted_at))
         if entry is not None:
-            self._endings.end(shard, entry, tombstone, self._read)
+            self._endings.end(shard, entry, tombstone)
 
     def _hold_watermark(self, shard: OwnedShard, job: FiringJob) -> None:
         """Keeps the watermark before what a changed job still has due."""
@@ -199,6 +216,12 @@ class ShardJobs:
         shard.buried[*key, job.uid] = microseconds(self._clock.now())
         self._admission.withdraw(shard, job.uid, Execution.DELETED, DELETED, also_asked_for=True)
         return entry
+
+
+def _known_of(shard: OwnedShard, job: job_pb2.Job) -> int:
+    """Which version of a job is known; 0 for none."""
+    known = shard.jobs.get((job.namespace, job.id))
+    return known.version if known is not None and known.uid == job.uid else 0
 
 
 def _of(shard: OwnedShard, change: ShardChange) -> dict[str, int]:
