@@ -172,11 +172,12 @@ async def test_the_owner_sees_what_came_before_a_deletion_before_it(etcd: Etcd, 
             written = await store.insert(version(namespace, 1, NOW))
             written = await store.replace(version(namespace, 2, NOW), revision=written.revision)
             await store.delete(namespace, "a", revision=written.revision, at=NOW)
-        while len(seen) < 6:
+        await store.insert(version(namespace, 3, NOW))
+        while ("put", 3) not in seen:
             change = await anext(changes)
             seen += [("deleted", 0) for name in change.removed if name == (namespace, "a")]
             seen += [("put", found.job.version) for found in change.jobs if found.job.namespace == namespace]
-    assert seen == 2 * [("put", 1), ("put", 2), ("deleted", 0)]
+    assert seen == [*2 * [("put", 1), ("put", 2), ("deleted", 0)], ("put", 3)]
 
 
 def version(namespace: str, number: int, updated_at: datetime) -> stored_job_pb2.StoredJob:
