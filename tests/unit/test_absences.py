@@ -1,11 +1,13 @@
 """Occurrences that are taken out of a schedule are explained as they pass."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 from chronos.scheduler.v1 import timing_pb2
 
 from services.scheduler.domain.schedule.calendar import day_set
+from services.scheduler.ports.jobs import Versioned
 from tests.fakes.firing import SECOND, SHARD, START, Bench, Execution, identity_at, stored, times
 
 WINDOW = timing_pb2.Window(start="00:00:03", end="00:00:06")
@@ -50,6 +52,28 @@ async def test_a_calendar_that_changes_takes_effect(bench: Bench) -> None:
         bench.calendars.change("new-year", day_set(["01-01"], "", []))
         await bench.clock.advance(30 * SECOND)
         assert len(link.sent) == 1
+
+
+async def test_a_job_that_is_deleted_while_it_is_read_for_a_calendar_stays_away(bench: Bench) -> None:
+    link, answer, read = bench.link(), asyncio.Event(), bench.store.get
+
+    async def slow(namespace: str, job_id: str) -> Versioned | None:
+        found = await read(namespace, job_id)
+        await answer.wait()
+        return found
+
+    bench.store.get = slow  # type: ignore[method-assign]
+    bench.calendars.days["new-year"] = day_set(["01-01"], "", [])
+    job = stored(schedule="*/10 * * * * *", calendars=timing_pb2.CalendarRule(exclude=["new-year"]))
+    await bench.store.insert(job)
+    async with bench.owning(job):
+        bench.calendars.change("new-year", day_set([], "", []))
+        await bench.clock.advance(SECOND)
+        bench.change(removed=[("default", "a")])
+        await bench.clock.advance(SECOND)
+        answer.set()
+        await bench.clock.advance(30 * SECOND)
+        assert link.sent == []
 
 
 async def test_what_is_removed_is_not_explained_before_its_time(bench: Bench) -> None:

@@ -80,9 +80,12 @@ class ShardJobs:
         await self._apply(shard, change, versions)
 
     def refresh(self, shard: OwnedShard, stored: StoredJob) -> None:
-        """Looks the occurrences of a job up again, as its calendars have changed. A newer version comes by itself."""
-        known = shard.jobs.get((stored.job.namespace, stored.job.id))
-        if known is None or (known.uid, known.version) == (stored.job.uid, stored.job.version):
+        """Looks the occurrences of a job up again, as its calendars have changed. A newer version comes by itself.
+
+        One that was deleted while it was read stays away.
+        """
+        known = _known_of(shard, stored.job)
+        if known == stored.job.version or (stored.job.namespace, stored.job.id) in shard.broken:
             self._put(shard, stored)
 
     def forget(self, shard: OwnedShard) -> None:
