@@ -22,6 +22,7 @@ from libs.etcd.membership import Membership
 from libs.etcd.values import Snapshot
 from libs.faults import AlreadyExists, Fault, Forbidden, InvalidArgument, NotFound, Stale
 from libs.mesh import Node
+from libs.metrics import stop_serving
 from libs.process import App
 from libs.rpc.channel import fault_from, open_channel
 from libs.rpc.credentials import new_key
@@ -104,6 +105,7 @@ async def serving() -> AsyncIterator[Served]:
             await served.decided(1)
             yield served
         await app.drain()
+        await stop_serving()
         for loop in loops:
             loop.cancel()
 
