@@ -43,8 +43,10 @@ BROKEN_CODES = frozenset({
 })  # fmt: skip
 BROKEN = (
     *HUNG_UP[:3], "GOAWAY", "Stream removed", "RST_STREAM", "keepalive watchdog timeout",
-    "failed to connect to all addresses",
+    "failed to connect to all addresses", "Cancelling all calls",
 )  # fmt: skip
+# What servers in gRPC's shared core say, while they drain, to a call that was on its way: no method has seen it.
+UNHEARD = (grpc.StatusCode.CANCELLED, "CANCELLED")
 ANSWER_TOO_LARGE = re.compile(r"CLIENT: Received message larger than max \((\d+) vs\. (\d+)\)")
 
 
@@ -96,6 +98,8 @@ def read_status(error: grpc.aio.AioRpcError, server: GrpcServer) -> Reply | Fail
         details = f"the answer is larger than {int(found.group(2)):,} bytes; let the method answer with less"
     elif code in BROKEN_CODES and any(sign in details for sign in BROKEN):
         return connection_broke(server, details)
+    elif (code, details) == UNHEARD:
+        return connection_broke(server, "the server called it off; is it stopping?")
     return Reply(code=code.value[0], details=details)
 
 
