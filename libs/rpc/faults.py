@@ -22,7 +22,9 @@ LONGEST_DESCRIPTION_BYTES = 300
 LARGEST_DETAILS_BYTES = 3_000
 DECISION_TYPE = f"type.googleapis.com/{decision_pb2.Decision.DESCRIPTOR.full_name}"
 
-RETRYABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+# CANCELLED is what a server that drains says to a call that was on its way, and that no method has seen. Who cancels a
+# call of their own hears of it as asyncio's CancelledError.
+RETRYABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 BY_CODE: dict[grpc.StatusCode, type[faults.Fault]] = {
     grpc.StatusCode[kind.code]: kind
@@ -33,7 +35,6 @@ BY_CODE: dict[grpc.StatusCode, type[faults.Fault]] = {
         faults.AlreadyExists,
         faults.Stale,
         faults.WrongState,
-        faults.Unavailable,
     )
 }
 
@@ -89,7 +90,8 @@ def trailers_of(status: status_pb2.Status) -> tuple[tuple[str, str | bytes], ...
 def fault_from(error: grpc.aio.AioRpcError) -> faults.Fault:
     """The fault that another service answered with.
 
-    A missed deadline is Unavailable. A code that stands for no fault gives a plain Fault, which is INTERNAL.
+    Unavailable, when a deadline was missed or the service called the call off. A code that stands for no fault gives a
+    plain Fault, which is INTERNAL.
     """
     status = _decode(error)
     message = (status.message if status else "") or error.details() or error.code().name
@@ -129,7 +131,7 @@ def _fault(code: grpc.StatusCode, message: str, status: status_pb2.Status | None
         retry = _unpack(status, error_details_pb2.RetryInfo())
         after = retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None
         return faults.LimitReached(message, retry_after=after)
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+    if code in RETRYABLE:
         return faults.Unavailable(message, reason=code.name)
     return BY_CODE.get(code, faults.Fault)(message)
 

@@ -52,6 +52,8 @@ class Jobs(job_service_pb2_grpc.JobServiceServicer):
     def __init__(self) -> None:
         self.asked: list[Any] = []
         self.failures = 0
+        self.called_off = 0
+        self.go_on = asyncio.Event()
 
     async def CreateJob(self, request: job_service_pb2.CreateJobRequest, context: Context) -> job_pb2.Job:
         self.asked.append(request)
@@ -67,6 +69,7 @@ class Jobs(job_service_pb2_grpc.JobServiceServicer):
 
     async def GetJob(self, request: job_service_pb2.GetJobRequest, context: Context) -> job_pb2.Job:
         self.asked.append(request)
+        await self._may_be_called_off(context)
         if request.id == "missing":
             raise NotFound('there is no job "missing"')
         if request.id == "flaky" and self.failures > 0:
@@ -76,10 +79,19 @@ class Jobs(job_service_pb2_grpc.JobServiceServicer):
 
     async def TriggerJob(self, request: job_service_pb2.TriggerJobRequest, context: Context) -> execution_pb2.Execution:
         self.asked.append(request)
+        await self._may_be_called_off(context)
+        if request.id == "slow":
+            await self.go_on.wait()
         if request.id == "flaky" and self.failures > 0:
             self.failures -= 1
             raise Unavailable("not now")
         return execution_pb2.Execution(job_id=request.id, status=execution_pb2.Execution.PENDING)
+
+    async def _may_be_called_off(self, context: Context) -> None:
+        """Answers like a server that drains, as often as `called_off` says."""
+        if self.called_off > 0:
+            self.called_off -= 1
+            await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
 
 
 class Executions(execution_service_pb2_grpc.ExecutionServiceServicer):

@@ -1,5 +1,6 @@
 """What the edge promises to callers, with the real Envoy."""
 
+import asyncio
 import json
 import struct
 from collections.abc import AsyncIterator
@@ -20,8 +21,9 @@ from chronos.scheduler.v1.job_service_pb2_grpc import JobServiceStub
 from deploy.envoy.topology import MeshTls, RateLimit, TlsFiles
 from libs.contract import RateClass
 from libs.rpc.tls import TlsFiles as MutualTls
-from tests.contract.edge import MESH_TOKEN, Backends, jobs_server, running_backends, running_envoy
+from tests.contract.edge import MESH_TOKEN, Backends, Jobs, jobs_server, running_backends, running_envoy
 from tests.contract.edge_caller import GET, OTHER_GET, Edge, caller, detail, error, statuses
+from tests.eventually import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MIB = 1024 * 1024
@@ -218,6 +220,35 @@ async def test_a_read_is_tried_again_and_a_trigger_is_not(edge: Edge) -> None:
     edge.backends.jobs.failures = 1
     error(await edge.http.post("/api/v1/jobs/flaky/trigger"), 503, 14)
     assert edge.backends.jobs.failures == 0
+
+
+async def test_what_a_service_that_stops_has_called_off_is_tried_again(edge: Edge) -> None:
+    edge.backends.jobs.called_off = 2
+    assert (await edge.get("/api/v1/jobs/a")).status_code == 200
+    edge.backends.jobs.called_off = 2
+    assert (await edge.http.post("/api/v1/jobs/a/trigger")).status_code == 200
+    assert edge.backends.jobs.called_off == 0
+
+
+async def test_no_call_fails_while_one_of_two_replicas_drains(backends: Backends, tmp_path: Path) -> None:
+    jobs = Jobs()  # type: ignore[abstract]
+    replicas = [jobs_server(backends.authenticator, jobs) for _ in range(2)]
+    addresses = [await replica.start() for replica in replicas]
+    topology = replace(backends.topology, services={**backends.topology.services, "scheduler": addresses})
+    async with running_envoy(topology, tmp_path / "edge") as address, caller(address, backends.key) as http:
+        async with asyncio.TaskGroup() as group:
+            slow = [group.create_task(statuses(http, ("POST", "/api/v1/jobs/slow/trigger"))) for _ in range(8)]
+            await eventually(lambda: len(jobs.asked) == len(slow))
+            both = GET, ("POST", "/api/v1/jobs/a/trigger")
+            calls = [group.create_task(statuses(http, *both * 20)) for _ in range(8)]
+            await eventually(lambda: len(jobs.asked) > 2 * len(slow))
+            drained = group.create_task(replicas[0].drain(timedelta(seconds=10)))
+            found = [await call for call in calls]
+            jobs.go_on.set()
+            await drained
+            found += [await call for call in slow]
+        await replicas[1].drain(timedelta(0))
+    assert {status for some in found for status in some} == {200}
 
 
 async def test_no_read_fails_when_one_of_two_replicas_dies(backends: Backends, tmp_path: Path) -> None:

@@ -138,6 +138,12 @@ def test_a_missed_deadline_is_worth_repeating() -> None:
     assert back.reason == "DEADLINE_EXCEEDED"
 
 
+def test_a_call_that_the_service_called_off_is_worth_repeating() -> None:
+    error = grpc.aio.AioRpcError(grpc.StatusCode.CANCELLED, grpc.aio.Metadata(), grpc.aio.Metadata(), "CANCELLED")
+    assert isinstance(faults.fault_from(error), Unavailable)
+    assert isinstance(faults.known_fault(error), Unavailable)
+
+
 def test_an_answer_that_stands_for_no_fault_is_internal() -> None:
     error = grpc.aio.AioRpcError(grpc.StatusCode.UNIMPLEMENTED, grpc.aio.Metadata(), grpc.aio.Metadata(), "what?")
     back = faults.fault_from(error)

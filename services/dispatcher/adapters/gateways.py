@@ -16,6 +16,8 @@ from services.dispatcher.domain.targets.websocket import SocketRequest
 MOST_REMEMBERED = 10_000
 COPY_SECONDS = 2.0
 MOST_COPIES_UNDER_WAY = 1_000
+NOT_TAKEN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+"""It is away, or stops."""
 Outcome = socket_pb2.DeliverEventResponse
 
 logger = get_logger()
@@ -69,7 +71,7 @@ class Gateways:
                 stub = await self._stub(address)
                 answer = await stub.DeliverEvent(asked, timeout=request.timeout.total_seconds())
             except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                if error.code() not in NOT_TAKEN:
                     return broken(error)
                 missing = broken(error)
                 continue

@@ -26,7 +26,7 @@ from libs.faults import (
     Violation,
     WrongState,
 )
-from libs.rpc.channel import open_channel
+from libs.rpc.channel import fault_from, open_channel
 from libs.rpc.server import RpcServer
 from tests.component.rpc.harness import EXECUTIONS, JOBS, WEBHOOK, error_of, fault_of, raw_call, serving
 
@@ -263,3 +263,36 @@ async def test_a_drain_lets_calls_finish_and_says_not_serving() -> None:
         async with open_channel(served.address) as late:
             error = await error_of(raw_call(late, f"/{JOBS}/GetJob")(b""))
     assert error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_call_that_meets_a_drain_is_answered_or_told_to_go_elsewhere() -> None:
+    """Also one that was on its way as the drain began, over a connection that still stands."""
+    release, entered = asyncio.Event(), asyncio.Event()
+    async with serving() as served:
+
+        async def slow() -> None:
+            entered.set()
+            await release.wait()
+
+        async def outcome() -> type[Fault] | None:
+            try:
+                await served.get()
+            except grpc.aio.AioRpcError as error:
+                return type(fault_from(error))
+            return None
+
+        served.conduct.behave = slow
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(outcome())]
+            await entered.wait()
+            drained = group.create_task(served.server.drain(timedelta(seconds=10)))
+            for number in range(60):
+                calls.append(group.create_task(outcome()))
+                await asyncio.sleep(0 if number % 3 else 0.0002)
+            await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            release.set()
+            await drained
+        outcomes = [await call for call in calls]
+    assert outcomes[0] is None
+    assert set(outcomes) == {None, Unavailable}
+    assert len(served.conduct.seen) == outcomes.count(None)
