@@ -136,3 +136,7 @@ class Unavailable(Fault):
 
     code = "UNAVAILABLE"
     default_reason = "UNAVAILABLE"
+
+
+class Unheard(Unavailable):
+    """The other side has certainly not heard of the call: it had no effect."""

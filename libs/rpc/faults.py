@@ -22,8 +22,11 @@ LONGEST_DESCRIPTION_BYTES = 300
 LARGEST_DETAILS_BYTES = 3_000
 DECISION_TYPE = f"type.googleapis.com/{decision_pb2.Decision.DESCRIPTOR.full_name}"
 
-# CANCELLED is what a server that drains says to a call that was on its way, and that no method has seen. Who cancels a
-# call of their own hears of it as asyncio's CancelledError.
+# What a server in gRPC's shared core says, while it drains, to a call that was on its way: no method has seen it. Who
+# cancels a call of their own hears of it as asyncio's CancelledError.
+CALLED_OFF = (grpc.StatusCode.CANCELLED, "CANCELLED")
+NO_CONNECTION = "failed to connect to all addresses"
+"""How the words of our own side begin when a call found no connection, together with UNAVAILABLE."""
 RETRYABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 BY_CODE: dict[grpc.StatusCode, type[faults.Fault]] = {
@@ -90,14 +93,16 @@ def trailers_of(status: status_pb2.Status) -> tuple[tuple[str, str | bytes], ...
 def fault_from(error: grpc.aio.AioRpcError) -> faults.Fault:
     """The fault that another service answered with.
 
-    Unavailable, when a deadline was missed or the service called the call off. A code that stands for no fault gives a
-    plain Fault, which is INTERNAL.
+    Unavailable, when a deadline was missed; Unheard, when no method of the service has seen the call. A code that
+    stands for no fault gives a plain Fault, which is INTERNAL.
     """
     status = _decode(error)
     message = (status.message if status else "") or error.details() or error.code().name
     info = error_details_pb2.ErrorInfo()
     if status is not None:
         _unpack(status, info)
+    if status is None and _is_unheard(error.code(), message):
+        return faults.Unheard(message)
     fault = _fault(error.code(), message, status)
     fault.reason = info.reason or fault.reason
     fault.metadata = dict(info.metadata)
@@ -134,6 +139,11 @@ def _fault(code: grpc.StatusCode, message: str, status: status_pb2.Status | None
     if code in RETRYABLE:
         return faults.Unavailable(message, reason=code.name)
     return BY_CODE.get(code, faults.Fault)(message)
+
+
+def _is_unheard(code: grpc.StatusCode, words: str) -> bool:
+    """Not for what a service has put into words itself: it may pass on the words of another that it has called."""
+    return (code, words) == CALLED_OFF or (code is grpc.StatusCode.UNAVAILABLE and words.startswith(NO_CONNECTION))
 
 
 def _decode(error: grpc.aio.AioRpcError) -> status_pb2.Status | None:

@@ -22,6 +22,7 @@ from services.dispatcher.domain.results import Failure, FailureKind, Receipt
 from services.dispatcher.domain.targets.websocket import SocketRequest
 from services.gateway.servicer.sockets import SocketServicer
 from tests.contract.edge import MESH_TOKEN, Backends, running_backends, running_envoy, serving
+from tests.fakes.members import members_at
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PATIENCE = 10
@@ -75,7 +76,8 @@ async def gateways(backends: Backends) -> AsyncIterator[Gateways]:
     )  # fmt: skip
     server = serving(backends.authenticator, service)
     address = await server.start()
-    gateways = Gateways(lambda: ["127.0.0.1:1", address], lambda at: open_channel(at, mesh_token=MESH_TOKEN))
+    members = members_at("127.0.0.1:1", address)
+    gateways = Gateways(members, lambda at: open_channel(at, mesh_token=MESH_TOKEN))
     copies = asyncio.create_task(gateways.run())
     yield gateways
     copies.cancel()

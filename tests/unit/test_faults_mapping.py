@@ -21,6 +21,7 @@ from libs.faults import (
     Stale,
     Unauthenticated,
     Unavailable,
+    Unheard,
     Violation,
     WrongState,
 )
@@ -140,8 +141,29 @@ def test_a_missed_deadline_is_worth_repeating() -> None:
 
 def test_a_call_that_the_service_called_off_is_worth_repeating() -> None:
     error = grpc.aio.AioRpcError(grpc.StatusCode.CANCELLED, grpc.aio.Metadata(), grpc.aio.Metadata(), "CANCELLED")
-    assert isinstance(faults.fault_from(error), Unavailable)
+    assert isinstance(faults.fault_from(error), Unheard)
     assert isinstance(faults.known_fault(error), Unavailable)
+
+
+def test_a_call_that_found_no_connection_was_not_heard() -> None:
+    words = "failed to connect to all addresses; last error: UNKNOWN: Connection refused"
+    error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), words)
+    assert isinstance(faults.fault_from(error), Unheard)
+
+
+@pytest.mark.parametrize("words", ["Socket closed", "Cancelling all calls", "this server is shutting down"])
+def test_a_call_that_broke_off_may_have_been_heard(words: str) -> None:
+    error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), words)
+    fault = faults.fault_from(error)
+    assert isinstance(fault, Unavailable)
+    assert not isinstance(fault, Unheard)
+
+
+def test_a_service_that_found_no_connection_itself_has_heard_of_the_call() -> None:
+    fault = Unavailable("failed to connect to all addresses; last error: UNKNOWN: Connection refused")
+    back = faults.fault_from(received(faults.status_of(fault, "request")))
+    assert isinstance(back, Unavailable)
+    assert not isinstance(back, Unheard)
 
 
 def test_an_answer_that_stands_for_no_fault_is_internal() -> None:

@@ -1,8 +1,8 @@
 """What goes wrong with events for connected programs, in words for the owner of a job."""
 
-import grpc
 from chronos.gateway.v1 import socket_service_pb2 as socket_pb2
 
+from libs.faults import Fault, Unheard
 from services.dispatcher.domain.results import Failure, FailureKind
 from services.dispatcher.domain.targets.websocket import SocketRequest
 
@@ -22,6 +22,7 @@ def failure_of(answer: Response, request: SocketRequest) -> Failure | None:
             return Failure(kind=FailureKind.BROKEN, error=f"{client} was gone before it acknowledged the event")
 
 
-def broken(error: grpc.aio.AioRpcError) -> Failure:
-    """The gateway did not answer."""
-    return Failure(kind=FailureKind.BROKEN, error=f"a gateway did not answer: {error.details() or error.code().name}")
+def unanswered(fault: Fault) -> Failure:
+    """A gateway did not answer. Nothing was sent only when it has not heard of the event."""
+    kind = FailureKind.UNREADY if isinstance(fault, Unheard) else FailureKind.BROKEN
+    return Failure(kind=kind, error=f"a gateway did not answer: {fault.message}")

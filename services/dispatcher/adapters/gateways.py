@@ -2,22 +2,23 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import grpc
 from chronos.gateway.v1 import socket_service_pb2 as socket_pb2
 from chronos.gateway.v1 import socket_service_pb2_grpc as socket_grpc
 
+from libs.etcd.membership import MemberWatch
+from libs.faults import Fault
 from libs.log import get_logger
-from services.dispatcher.adapters.gateway_failures import broken, failure_of
+from libs.rpc.member_channels import MemberChannels, OpenChannel
+from services.dispatcher.adapters.gateway_failures import failure_of, unanswered
 from services.dispatcher.domain.results import Failure, FailureKind, Receipt, Result
 from services.dispatcher.domain.targets.websocket import SocketRequest
 
 MOST_REMEMBERED = 10_000
 COPY_SECONDS = 2.0
 MOST_COPIES_UNDER_WAY = 1_000
-NOT_TAKEN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-"""It is away, or stops."""
 Outcome = socket_pb2.DeliverEventResponse
 
 logger = get_logger()
@@ -29,10 +30,8 @@ class Gateways:
     `run` must be running: it owns the copies, which nobody waits for.
     """
 
-    def __init__(self, addresses: Callable[[], Sequence[str]], open_channel: Callable[[str], grpc.aio.Channel]) -> None:
-        self._addresses = addresses
-        self._open_channel = open_channel
-        self._channels: dict[str, grpc.aio.Channel] = {}
+    def __init__(self, members: MemberWatch, open_channel: OpenChannel) -> None:
+        self._channels = MemberChannels(members, open_channel)
         self._last: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._copies: asyncio.Queue[SocketRequest] = asyncio.Queue(MOST_COPIES_UNDER_WAY)
 
@@ -53,29 +52,24 @@ class Gateways:
         while True:
             request = await self._copies.get()
             async with asyncio.TaskGroup() as group:
-                for address in self._addresses():
+                for address in self._channels.addresses():
                     group.create_task(self._copy(address, _event(request)))
 
     async def close(self) -> None:
         """Closes all connections."""
-        for channel in self._channels.values():
-            await channel.close()
-        self._channels.clear()
+        await self._channels.close()
 
     async def _deliver(self, request: SocketRequest, event: socket_pb2.SocketEvent) -> Result:
         key = (request.namespace, request.client_name)
         asked = socket_pb2.DeliverEventRequest(client_name=request.client_name, event=event)
         missing: Failure | None = None
         for address in self._in_turn(key):
-            try:
-                stub = await self._stub(address)
-                answer = await stub.DeliverEvent(asked, timeout=request.timeout.total_seconds())
-            except grpc.aio.AioRpcError as error:
-                if error.code() not in NOT_TAKEN:
-                    return broken(error)
-                missing = broken(error)
-                continue
-            if answer.outcome != Outcome.NOT_CONNECTED:
+            answer = await self._ask(address, asked, request.timeout)
+            if isinstance(answer, Failure):
+                if answer.kind is FailureKind.BROKEN:
+                    return answer
+                missing = answer
+            elif answer.outcome != Outcome.NOT_CONNECTED:
                 self._remember(key, address)
                 return failure_of(answer, request) or Receipt(response=answer.message or "acknowledged")
         return missing or Failure(
@@ -83,16 +77,24 @@ class Gateways:
             error=f'no client "{request.client_name}" of the namespace {request.namespace} is connected to /ws',
         )
 
+    async def _ask(self, address: str, asked: socket_pb2.DeliverEventRequest, timeout: timedelta) -> Outcome | Failure:
+        """What one gateway says; BROKEN when it may have passed the event on all the same."""
+        try:
+            async with self._channels.to(address) as channel:
+                return await _stub(channel).DeliverEvent(asked, timeout=timeout.total_seconds())
+        except Fault as fault:
+            return unanswered(fault)
+
     async def _copy(self, address: str, event: socket_pb2.SocketEvent) -> None:
         try:
-            stub = await self._stub(address)
-            await stub.CopyEvent(socket_pb2.CopyEventRequest(event=event), timeout=COPY_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            logger.warning("no copies for listeners", gateway=address, error=error.details())
+            async with self._channels.to(address) as channel:
+                await _stub(channel).CopyEvent(socket_pb2.CopyEventRequest(event=event), timeout=COPY_SECONDS)
+        except Fault as fault:
+            logger.warning("no copies for listeners", gateway=address, error=fault.message)
 
     def _in_turn(self, key: tuple[str, str]) -> list[str]:
         last = self._last.get(key)
-        return sorted(self._addresses(), key=lambda address: address != last)
+        return sorted(self._channels.addresses(), key=lambda address: address != last)
 
     def _remember(self, key: tuple[str, str], address: str) -> None:
         self._last[key] = address
@@ -100,13 +102,9 @@ class Gateways:
         while len(self._last) > MOST_REMEMBERED:
             self._last.popitem(last=False)
 
-    async def _stub(self, address: str) -> "socket_grpc.SocketServiceAsyncStub":
-        channel = self._channels.get(address)
-        if channel is None:
-            channel = self._channels[address] = self._open_channel(address)
-            for gone in self._channels.keys() - set(self._addresses()) - {address}:
-                await self._channels.pop(gone).close()
-        return socket_grpc.SocketServiceStub(channel)
+
+def _stub(channel: grpc.aio.Channel) -> "socket_grpc.SocketServiceAsyncStub":
+    return socket_grpc.SocketServiceStub(channel)
 
 
 def _event(request: SocketRequest) -> socket_pb2.SocketEvent:

@@ -10,6 +10,7 @@ from datetime import timedelta
 import grpc
 
 from libs.durations import format_duration
+from libs.rpc.faults import CALLED_OFF, NO_CONNECTION
 from services.dispatcher.domain.results import Failure, FailureKind, Reply
 from services.dispatcher.domain.targets.grpc import GrpcServer
 
@@ -43,10 +44,8 @@ BROKEN_CODES = frozenset({
 })  # fmt: skip
 BROKEN = (
     *HUNG_UP[:3], "GOAWAY", "Stream removed", "RST_STREAM", "keepalive watchdog timeout",
-    "failed to connect to all addresses", "Cancelling all calls",
+    NO_CONNECTION, "Cancelling all calls",
 )  # fmt: skip
-# What servers in gRPC's shared core say, while they drain, to a call that was on its way: no method has seen it.
-UNHEARD = (grpc.StatusCode.CANCELLED, "CANCELLED")
 ANSWER_TOO_LARGE = re.compile(r"CLIENT: Received message larger than max \((\d+) vs\. (\d+)\)")
 
 
@@ -98,7 +97,7 @@ def read_status(error: grpc.aio.AioRpcError, server: GrpcServer) -> Reply | Fail
         details = f"the answer is larger than {int(found.group(2)):,} bytes; let the method answer with less"
     elif code in BROKEN_CODES and any(sign in details for sign in BROKEN):
         return connection_broke(server, details)
-    elif (code, details) == UNHEARD:
+    elif (code, details) == CALLED_OFF:
         return connection_broke(server, "the server called it off; is it stopping?")
     return Reply(code=code.value[0], details=details)
 

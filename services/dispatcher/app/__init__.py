@@ -51,7 +51,7 @@ async def open_app(
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(enter("dispatcher", settings))
         watch = node.watch("gateway")
-        gateways = Gateways(lambda: [member.address for member in watch.members.values()], node.channel)
+        gateways = Gateways(watch, node.channel)
         stack.push_async_callback(gateways.close)
         others: Mapping[type[Request], Send] = {SocketRequest: gateways.send}
         sender = await stack.enter_async_context(make_senders(settings, node.clock, others))

@@ -6,8 +6,8 @@ from datetime import timedelta
 from chronos.history.v1 import dead_letter_service_pb2, dead_letter_service_pb2_grpc
 
 from libs.etcd.membership import MemberWatch
+from libs.rpc.member_channels import OpenChannel
 from services.scheduler.adapters.history_channels import HistoryChannels
-from services.scheduler.adapters.member_channels import OpenChannel
 
 FIND_DEADLINE = timedelta(seconds=10)
 

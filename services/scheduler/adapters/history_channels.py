@@ -8,7 +8,7 @@ from chronos.history.v1 import ledger_service_pb2_grpc
 
 from libs.etcd.membership import MemberWatch
 from libs.faults import Unavailable
-from services.scheduler.adapters.member_channels import MemberChannels, OpenChannel
+from libs.rpc.member_channels import MemberChannels, OpenChannel
 
 
 class HistoryChannels:

@@ -10,8 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.etcd.membership import MemberWatch
 from libs.faults import Unavailable
+from libs.rpc.member_channels import OpenChannel
 from services.scheduler.adapters.history_channels import HistoryChannels
-from services.scheduler.adapters.member_channels import OpenChannel
 from services.scheduler.ports.ledger import Found, Note, Sealed
 
 # For each message, and for all of them.

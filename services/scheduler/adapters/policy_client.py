@@ -8,7 +8,7 @@ from chronos.policy.v1 import decision_service_pb2, decision_service_pb2_grpc, p
 from libs.clock import Clock
 from libs.etcd.membership import MemberWatch
 from libs.faults import Fault, InvalidArgument, Unavailable
-from services.scheduler.adapters.member_channels import MemberChannels, OpenChannel
+from libs.rpc.member_channels import MemberChannels, OpenChannel
 from services.scheduler.ports.policies import Decided, PolicyBook
 
 # For all replicas together, and for one when there are others.

@@ -23,6 +23,7 @@ from libs.faults import (
     Stale,
     Unauthenticated,
     Unavailable,
+    Unheard,
     Violation,
     WrongState,
 )
@@ -294,5 +295,5 @@ async def test_a_call_that_meets_a_drain_is_answered_or_told_to_go_elsewhere() -
             await drained
         outcomes = [await call for call in calls]
     assert outcomes[0] is None
-    assert set(outcomes) == {None, Unavailable}
+    assert set(outcomes) == {None, Unheard}
     assert len(served.conduct.seen) == outcomes.count(None)

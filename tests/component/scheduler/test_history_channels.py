@@ -8,7 +8,6 @@ from typing import Any
 
 import grpc
 import pytest
-from chronos.cluster.v1.cluster_pb2 import Member
 from chronos.history.v1 import ledger_service_pb2 as ledger_pb2
 from chronos.history.v1 import ledger_service_pb2_grpc as ledger_grpc
 
@@ -19,6 +18,7 @@ from libs.rpc.server import RpcServer
 from services.scheduler.adapters.ledger import HistoryLedger
 from services.scheduler.ports.ledger import Note
 from tests.fakes.firing import Execution, identity_at
+from tests.fakes.members import members_at
 
 TOKEN = "mesh"
 
@@ -44,19 +44,12 @@ class Ledger(ledger_grpc.LedgerServiceServicer):
         return ledger_pb2.FindExecutionsResponse()
 
 
-class Members:
-    """Histories by name."""
-
-    def __init__(self, **addresses: str) -> None:
-        self.members = {name: Member(address=address) for name, address in addresses.items()}
-
-
 class Side:
     """A scheduler's ledger, and the channels that it opened."""
 
-    def __init__(self, members: Members) -> None:
+    def __init__(self, members: Any) -> None:
         self.channels: list[grpc.aio.Channel] = []
-        self.ledger = HistoryLedger(members, self._open)  # type: ignore[arg-type]
+        self.ledger = HistoryLedger(members, self._open)
 
     def _open(self, address: str) -> grpc.aio.Channel:
         self.channels.append(open_channel(address, mesh_token=TOKEN))
@@ -83,12 +76,12 @@ async def test_a_call_goes_on_though_its_history_has_left_the_list() -> None:
     first, second = Ledger(), Ledger()
     second.may_answer.set()
     async with serve(first) as address, serve(second) as other:
-        members = Members(first=address)
+        members = members_at(address)
         side = Side(members)
         async with asyncio.TaskGroup() as group:
             asking = group.create_task(fault_of(side.ledger.find("default", ids=["x"])))
             await first.asked.wait()
-            members.members = Members(second=other).members
+            members.members = members_at(other).members
             await side.ledger.find("default", ids=["y"])
             first.may_answer.set()
         assert asking.result() is None
@@ -100,7 +93,7 @@ async def test_a_call_goes_on_though_its_history_has_left_the_list() -> None:
 async def test_a_call_whose_channel_is_closed_fails_instead_of_ending_the_task() -> None:
     ledger = Ledger()
     async with serve(ledger) as address:
-        side = Side(Members(first=address))
+        side = Side(members_at(address))
         async with asyncio.TaskGroup() as group:
             asking = group.create_task(fault_of(side.ledger.find("default", ids=["x"])))
             await ledger.asked.wait()
@@ -112,7 +105,7 @@ async def test_a_call_whose_channel_is_closed_fails_instead_of_ending_the_task()
 async def test_a_task_that_is_cancelled_while_it_asks_is_cancelled() -> None:
     ledger = Ledger()
     async with serve(ledger) as address:
-        side = Side(Members(first=address))
+        side = Side(members_at(address))
         asking = asyncio.ensure_future(side.ledger.find("default", ids=["x"]))
         await ledger.asked.wait()
         asking.cancel()
@@ -124,7 +117,7 @@ async def test_a_task_that_is_cancelled_while_it_asks_is_cancelled() -> None:
 
 async def test_notes_that_were_refused_are_told() -> None:
     async with serve(Ledger()) as address:
-        side = Side(Members(first=address))
+        side = Side(members_at(address))
         notes = [Note(execution=Execution(id=identity_at(epoch)), shard=1, epoch=epoch) for epoch in (4, 5)]
         assert await side.ledger.record(notes) == {identity_at(4)}
         await side.ledger.close()

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from chronos.cluster.v1.cluster_pb2 import Member
 from chronos.policy.v1 import decision_pb2, decision_service_pb2, decision_service_pb2_grpc, policy_pb2
 
 from libs.clock import SystemClock
@@ -15,6 +14,7 @@ from libs.faults import InvalidArgument, Unavailable
 from libs.rpc.channel import open_channel
 from libs.rpc.server import RpcServer
 from services.scheduler.adapters.policy_client import PolicyClient
+from tests.fakes.members import members_at
 from tests.fakes.policies import FakePolicyBook
 
 TOKEN = "mesh"
@@ -43,13 +43,6 @@ class Service(decision_service_pb2_grpc.DecisionServiceServicer):
         return decision_service_pb2.DecideResponse(answers=[answer] * len(request.questions), revision=self.revision)
 
 
-class Members:
-    """Policy services by name."""
-
-    def __init__(self, *addresses: str) -> None:
-        self.members = {address: Member(address=address) for address in addresses}
-
-
 @asynccontextmanager
 async def serve(service: Service) -> AsyncIterator[str]:
     entry = (
@@ -64,9 +57,8 @@ async def serve(service: Service) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def client_of(*addresses: str) -> AsyncIterator[PolicyClient]:
-    members: Any = Members(*addresses)
     client = PolicyClient(
-        members, lambda address: open_channel(address, mesh_token=TOKEN), FakePolicyBook(), SystemClock()
+        members_at(*addresses), lambda address: open_channel(address, mesh_token=TOKEN), FakePolicyBook(), SystemClock()
     )
     yield client
     await client.close()
