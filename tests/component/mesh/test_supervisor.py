@@ -162,7 +162,6 @@ async def test_a_ctrl_c_in_the_terminal_is_not_for_the_children(watched: Watched
         assert os.getpgid(pid_of(watched, "a-0")) != os.getpgid(0)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
 async def test_children_do_not_outlive_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     command = (sys.executable, "-m", "tests.component.mesh.orphan_maker", str(tmp_path))
     supervisor = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
@@ -175,7 +174,6 @@ async def test_children_do_not_outlive_a_supervisor_that_is_killed(tmp_path: Pat
     await eventually(lambda: not any(runs(pid) for pid in pids))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
 async def test_a_child_whose_supervisor_died_first_does_not_begin(watched: Watched) -> None:
     async with watched.supervisor(pid=1) as supervisor:  # as if this process had taken its place
         child = supervisor.start(spec("a-0"))

@@ -1,7 +1,6 @@
 import json
 import os
 import stat
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,7 +124,6 @@ def test_a_process_is_told_from_a_later_one_with_its_pid() -> None:
     assert not is_running(None, None)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_process_that_ended_and_was_not_waited_for_does_not_run() -> None:
     pid = os.posix_spawn("/bin/true", ["true"], {})
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
